@@ -1,0 +1,325 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"trunkline/caps"
+	"trunkline/p2p"
+)
+
+// Role is one thing a node directory is for.
+type Role string
+
+// The roles a configuration may name.
+const (
+	RoleClient        Role = "client"        // commands run here: put, get
+	RoleServer        Role = "server"        // keeps shares
+	RoleGateway       Role = "gateway"       // fetches from other grids for this grid's clients
+	RoleContact       Role = "contact"       // serves this grid's files to other grids' gateways
+	RoleManager       Role = "manager"       // approves members, keeps the grid's books
+	RoleClearinghouse Role = "clearinghouse" // approves grids, keeps the books between them
+)
+
+var allRoles = []Role{RoleClient, RoleServer, RoleGateway, RoleContact, RoleManager, RoleClearinghouse}
+
+// ErrConfig marks a configuration that can't be used as it stands.
+var ErrConfig = errors.New("configuration")
+
+// Config is the node's one TOML file, trunkline.toml. Its fields are the manual: the file that Write makes carries
+// the same words as comments.
+type Config struct {
+	// Name is what other people see beside the key. At most 64 characters.
+	Name string `toml:"name"`
+	// Roles says what `trunkline run` starts, and whether put and get work here.
+	Roles []Role `toml:"roles"`
+	// Listen are the multiaddrs the node listens on. Port 0 means any free port, which changes at every start.
+	Listen []string `toml:"listen"`
+	// AllowPrivateAddresses lets the node dial loopback and private addresses that others told it of: on for one
+	// machine or one LAN, off on the Internet.
+	AllowPrivateAddresses bool `toml:"allow_private_addresses"`
+	// Bootstrap are peers with address, each ending in /p2p/…, through which the DHT is entered. Any gateway,
+	// contact point or clearinghouse will do.
+	Bootstrap []string `toml:"bootstrap"`
+
+	Grid          GridConfig          `toml:"grid"`
+	Client        ClientConfig        `toml:"client"`
+	Storage       StorageConfig       `toml:"storage"`
+	Gateway       GatewayConfig       `toml:"gateway"`
+	Clearinghouse ClearinghouseConfig `toml:"clearinghouse"`
+}
+
+// GridConfig says which grid is home. Both empty: no home grid, only toll-free grids can be read.
+type GridConfig struct {
+	// Area is the home grid's area code.
+	Area string `toml:"area"`
+	// Manager is the grid manager's peer address.
+	Manager string `toml:"manager"`
+}
+
+// ClientConfig is how files are encoded and placed.
+type ClientConfig struct {
+	// Needed shares give a file back, Total are made, Happy distinct servers must hold one each. 3, 10, 7.
+	Needed int `toml:"needed"`
+	Happy  int `toml:"happy"`
+	Total  int `toml:"total"`
+	// SegmentSize is the largest segment in bytes. 1048576.
+	SegmentSize uint64 `toml:"segment_size"`
+}
+
+// StorageConfig is the server's disk.
+type StorageConfig struct {
+	// Dir holds the shares in Tahoe's layout; relative paths start at the node directory. "storage".
+	Dir string `toml:"dir"`
+	// ReadOnly serves what is there and touches nothing: for an existing Tahoe directory.
+	ReadOnly bool `toml:"read_only"`
+	// ReservedBytes is kept free on the disk; MaxBytes bounds all shares together (0: no bound).
+	ReservedBytes uint64 `toml:"reserved_bytes"`
+	MaxBytes      uint64 `toml:"max_bytes"`
+	// NoSync leaves out fsync. For benchmarks only: a power cut then loses shares that were acknowledged.
+	NoSync bool `toml:"no_sync"`
+}
+
+// GatewayConfig is the gateway's policy for calls to other grids.
+type GatewayConfig struct {
+	// PriceCeiling is the most a GiB may cost, in the tariff's currency ("0.05"). Dearer grids are refused before
+	// the first byte.
+	PriceCeiling string `toml:"price_ceiling"`
+	// DenyAreas are never called. AllowAreas, when not empty, are the only ones called.
+	DenyAreas  []string `toml:"deny_areas"`
+	AllowAreas []string `toml:"allow_areas"`
+}
+
+// ClearinghouseConfig is the clearinghouse's terms for grids that ask to be admitted.
+type ClearinghouseConfig struct {
+	// Open admits every grid that asks, with CreditLine; otherwise the operator admits each.
+	Open       bool   `toml:"open"`
+	CreditLine string `toml:"credit_line"`
+}
+
+// DefaultConfig is what an absent line means.
+func DefaultConfig() Config {
+	return Config{
+		Listen:        []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"},
+		Client:        ClientConfig{Needed: 3, Happy: 7, Total: 10, SegmentSize: 1 << 20},
+		Storage:       StorageConfig{Dir: "storage", ReservedBytes: 1 << 30},
+		Gateway:       GatewayConfig{PriceCeiling: "0.05"},
+		Clearinghouse: ClearinghouseConfig{CreditLine: "10"},
+	}
+}
+
+// Has tells whether the node has the role.
+func (c Config) Has(r Role) bool { return slices.Contains(c.Roles, r) }
+
+// Daemon tells whether `trunkline run` has anything to run here.
+func (c Config) Daemon() bool {
+	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r != RoleClient })
+}
+
+// HomeArea is the configured home grid; zero without one.
+func (c Config) HomeArea() (caps.AreaCode, error) {
+	if c.Grid.Area == "" {
+		return caps.AreaCode{}, nil
+	}
+	a, err := caps.ParseAreaCode(c.Grid.Area)
+	if err != nil {
+		return a, fmt.Errorf("%w: grid.area: %w", ErrConfig, err)
+	}
+	return a, nil
+}
+
+// BootstrapPeers are the bootstrap addresses, with the manager's when there is one.
+func (c Config) BootstrapPeers() ([]p2p.Peer, error) {
+	texts := c.Bootstrap
+	if c.Grid.Manager != "" {
+		texts = append(slices.Clone(texts), c.Grid.Manager)
+	}
+	return parsePeers("bootstrap", texts)
+}
+
+func parsePeers(field string, texts []string) ([]p2p.Peer, error) {
+	var peers []p2p.Peer
+	for _, t := range texts {
+		p, err := p2p.ParsePeer(t)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrConfig, field, err)
+		}
+		i := slices.IndexFunc(peers, func(q p2p.Peer) bool { return q.Key == p.Key })
+		if i < 0 {
+			peers = append(peers, p)
+			continue
+		}
+		for _, a := range p.Addrs {
+			if !slices.Contains(peers[i].Addrs, a) {
+				peers[i].Addrs = append(peers[i].Addrs, a)
+			}
+		}
+	}
+	return peers, nil
+}
+
+// Validate finds what strict decoding can't.
+func (c Config) Validate() error {
+	for _, r := range c.Roles {
+		if !slices.Contains(allRoles, r) {
+			return fmt.Errorf("%w: roles: %q is none of %v", ErrConfig, r, allRoles)
+		}
+	}
+	if len(c.Name) > 64 {
+		return fmt.Errorf("%w: name has %d characters, at most 64 are allowed", ErrConfig, len(c.Name))
+	}
+	if _, err := c.HomeArea(); err != nil {
+		return err
+	}
+	if _, err := c.BootstrapPeers(); err != nil {
+		return err
+	}
+	k := c.Client
+	if k.Needed < 1 || k.Needed > k.Total || k.Total > 255 || k.Happy < 1 || k.Happy > k.Total {
+		return fmt.Errorf("%w: client: needed %d, happy %d, total %d: want 1 <= needed <= total <= 255 and 1 <= happy <= total",
+			ErrConfig, k.Needed, k.Happy, k.Total)
+	}
+	if k.SegmentSize < 1024 || k.SegmentSize > 4<<20 {
+		return fmt.Errorf("%w: client.segment_size %d: want 1024 to %d", ErrConfig, k.SegmentSize, 4<<20)
+	}
+	return nil
+}
+
+// ReadConfig reads a node directory's trunkline.toml strictly: an unknown key is an error that shows its line.
+func ReadConfig(path string) (Config, error) {
+	c := DefaultConfig()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	dec := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return c, fmt.Errorf("%w: %s: unknown key\n%s", ErrConfig, path, strict.String())
+		}
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			row, col := at.Position()
+			return c, fmt.Errorf("%w: %s line %d column %d: %w", ErrConfig, path, row, col, err)
+		}
+		return c, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Write writes the configuration with a comment on every line it sets.
+func (c Config) Write(path string) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := configFile.Execute(&b, c); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return writeFile(path, b.Bytes(), 0o600)
+}
+
+var configFile = template.Must(template.New("trunkline.toml").Funcs(template.FuncMap{
+	"q": func(s any) string { return fmt.Sprintf("%q", s) },
+	"list": func(v any) string {
+		var texts []string
+		switch v := v.(type) {
+		case []string:
+			texts = v
+		case []Role:
+			for _, r := range v {
+				texts = append(texts, string(r))
+			}
+		}
+		for i, s := range texts {
+			texts[i] = fmt.Sprintf("%q", s)
+		}
+		return "[" + strings.Join(texts, ", ") + "]"
+	},
+}).Parse(`# A Trunkline node. "trunkline run" starts the roles named here; delete a line to get its default.
+
+# What other people see beside this node's key.
+name = {{q .Name}}
+# Any of client, server, gateway, contact, manager, clearinghouse.
+roles = {{list .Roles}}
+# Where the node listens. Port 0 means any free port, which changes at every start.
+listen = {{list .Listen}}
+# Dial loopback and private addresses that others told us of: true on one machine or one LAN, false on the Internet.
+allow_private_addresses = {{.AllowPrivateAddresses}}
+# Peers through which the directory of area codes is entered; any gateway, contact point or clearinghouse will do.
+bootstrap = {{list .Bootstrap}}
+
+# The home grid. Empty: none, and only toll-free grids can be read.
+[grid]
+area = {{q .Grid.Area}}
+manager = {{q .Grid.Manager}}
+
+# Files: any "needed" shares of "total" give the file back; an upload must reach "happy" distinct servers.
+[client]
+needed = {{.Client.Needed}}
+happy = {{.Client.Happy}}
+total = {{.Client.Total}}
+# The largest segment, in bytes.
+segment_size = {{.Client.SegmentSize}}
+
+# The server's disk: Tahoe-LAFS's share directory, leases included.
+[storage]
+dir = {{q .Storage.Dir}}
+# Serve what is there and touch nothing: for a directory that a Tahoe-LAFS node wrote.
+read_only = {{.Storage.ReadOnly}}
+# Keep so many bytes of the disk free; bound all shares together (0: no bound).
+reserved_bytes = {{.Storage.ReservedBytes}}
+max_bytes = {{.Storage.MaxBytes}}
+# true leaves out fsync, for benchmarks only: a power cut then loses acknowledged shares.
+no_sync = {{.Storage.NoSync}}
+
+# The gateway's policy for calls to other grids.
+[gateway]
+# The most a GiB may cost. Dearer grids are refused before the first byte.
+price_ceiling = {{q .Gateway.PriceCeiling}}
+deny_areas = {{list .Gateway.DenyAreas}}
+# When not empty, the only areas called.
+allow_areas = {{list .Gateway.AllowAreas}}
+
+# The clearinghouse's terms for grids that ask to be admitted.
+[clearinghouse]
+# true admits every grid that asks, with this credit line; false leaves each to the operator.
+open = {{.Clearinghouse.Open}}
+credit_line = {{q .Clearinghouse.CreditLine}}
+`))
+
+// writeFile replaces a file so that after a crash either the old or the new one is there, whole.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer d.Close()
+	return d.Sync()
+}

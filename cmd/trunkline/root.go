@@ -1,0 +1,188 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"trunkline/cmd/internal/node"
+)
+
+// app is one run of the command: where it reads and writes, and the flags that every command has.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	homeFlag       string
+	json           bool
+	verbose        bool
+}
+
+const rootLong = `Trunkline is long distance for storage grids.
+
+Files are encrypted, erasure-coded and kept on the servers of their home grid, as
+Tahoe-LAFS does it. A long-distance cap names the grid too, so it opens from anywhere:
+your gateway fetches ciphertext from a contact point of that grid, every byte is
+verified on the way, and both grids sign the bill.`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "trunkline",
+		Short:         "Store files on your grid, open them from any grid",
+		Long:          rootLong,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "node `DIRECTORY` (TRUNKLINE_HOME, else the user's data directory)")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
+	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "log what the node does to standard error")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{cmd: cmd.CommandPath(), err: err}
+	})
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.help(cmd) })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddGroup(
+		&cobra.Group{ID: "start", Title: "Start"},
+		&cobra.Group{ID: "files", Title: "Files"},
+		&cobra.Group{ID: "grids", Title: "Grids and money"},
+	)
+	root.AddCommand(
+		a.demoCmd(), a.initCmd(), a.joinCmd(), a.runCmd(),
+		a.putCmd(), a.getCmd(), a.capCmd(),
+		a.gridCmd(), a.areaCmd(), a.billCmd(), a.clearinghouseCmd(), a.exitCodesCmd(),
+	)
+	wrapArgs(root)
+	return root
+}
+
+// wrapArgs turns every complaint about arguments into a usage error, which has its own exit code.
+func wrapArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &usageError{cmd: cmd.CommandPath(), err: err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// usageError is a command line that can't be understood.
+type usageError struct {
+	cmd string
+	err error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func (a *app) home() (node.Home, error) { return node.FindHome(a.homeFlag) }
+
+// print writes a result: as JSON with --json, else by calling text.
+func (a *app) print(v any, text func(w io.Writer)) error {
+	if a.json {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	text(a.stdout)
+	return nil
+}
+
+// say writes words for a person to standard error.
+func (a *app) say(format string, args ...any) {
+	fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+// terminal tells whether w is a terminal, where progress is drawn.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// logger is silent unless asked for; on a terminal it is coloured, elsewhere JSON lines.
+func (a *app) logger(on bool) *slog.Logger {
+	switch {
+	case !on && !a.verbose:
+		return slog.New(slog.DiscardHandler)
+	case terminal(a.stderr):
+		return slog.New(tint.NewHandler(a.stderr, &tint.Options{TimeFormat: "15:04:05", NoColor: os.Getenv("NO_COLOR") != ""}))
+	default:
+		return slog.New(slog.NewJSONHandler(a.stderr, nil))
+	}
+}
+
+// help prints a command's help. Written out by hand: cobra's own goes through text/template, which keeps the linker
+// from dropping dead code.
+func (a *app) help(cmd *cobra.Command) {
+	w := cmd.OutOrStdout()
+	long := cmd.Long
+	if long == "" {
+		long = cmd.Short + "."
+	}
+	fmt.Fprintf(w, "%s\n\nUsage:\n", strings.TrimSpace(long))
+	if cmd.Runnable() && cmd.HasParent() {
+		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(w, "  %s COMMAND\n", cmd.CommandPath())
+		groups := cmd.Groups()
+		if len(groups) == 0 {
+			groups = []*cobra.Group{{Title: "Commands"}}
+		}
+		for _, g := range groups {
+			fmt.Fprintf(w, "\n%s:\n", g.Title)
+			for _, sub := range cmd.Commands() {
+				if sub.IsAvailableCommand() && sub.GroupID == g.ID {
+					fmt.Fprintf(w, "  %-14s %s\n", sub.Name(), sub.Short)
+				}
+			}
+		}
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", strings.TrimRight(cmd.Example, "\n"))
+	}
+	if flags := cmd.LocalFlags(); flags.HasAvailableFlags() {
+		fmt.Fprintf(w, "\nFlags:\n%s", flags.FlagUsages())
+	}
+	if cmd.HasParent() {
+		if flags := cmd.InheritedFlags(); flags.HasAvailableFlags() {
+			fmt.Fprintf(w, "\nFlags of every command:\n%s", flags.FlagUsages())
+		}
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(w, "\n\"%s COMMAND --help\" says more, with examples. \"trunkline exit-codes\" lists what exit codes mean.\n", cmd.CommandPath())
+	}
+}
+
+// report prints an error the way every command does, and returns the exit code.
+func (a *app) report(err error) int {
+	code := exitCode(err)
+	if err == nil || errors.Is(err, errSilent) {
+		return code
+	}
+	text, hint := describe(err)
+	if a.json {
+		_ = json.NewEncoder(a.stderr).Encode(map[string]any{
+			"message_type": "error", "exit_code": code, "message": text, "hint": hint,
+		})
+		return code
+	}
+	fmt.Fprintf(a.stderr, "trunkline: error: %s\n", text)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "trunkline: hint: %s\n", hint)
+	}
+	return code
+}
