@@ -1,5 +1,7 @@
 package fec
 
+import "slices"
+
 // Matrix returns the generator matrix of zfec for k of n: n rows of k columns, the first k rows the identity.
 // Block r of a segment is the sum over c of Matrix[r][c] times piece c. Row r does not depend on n.
 // The caller owns the result. The only error is ErrParameters.
@@ -12,40 +14,52 @@ func Matrix(k, n int) ([][]byte, error) {
 	return generator(k, n), nil
 }
 
-// generator is Matrix without the check. Entry [r][c] is the Lagrange basis polynomial of piece c at the point of
-// block r:
-//
-//	product over j != c, j < k, of (x_r + x_j) / (x_c + x_j)
-//
-// computed with logarithms: numerator and denominator are each sums of them, and a row of parity shares one
-// numerator (the product over all j) that every column divides its own factor out of.
+// generator is Matrix without the check.
 func generator(k, n int) [][]byte {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return interpolate(all[:k], all)
+}
+
+// interpolate returns the matrix that turns the blocks numbered from (distinct) into the blocks numbered to: a row for
+// each of to, a column for each of from. The pieces are blocks 0..k-1, so this one formula both encodes and decodes.
+//
+// Each block is the value at its own point of one polynomial of degree < len(from), so entry [t][f] is the Lagrange
+// basis polynomial of block from[f] at the point of block to[t]:
+//
+//	product over j != f of (x_to[t] + x_from[j]) / (x_from[f] + x_from[j])
+//
+// It is computed in logarithms: a row shares one numerator, the product over all j, out of which each column divides
+// its own factor.
+func interpolate(from, to []int) [][]byte {
 	f := newField()
-	// below[c] = log of the product over j != c of (x_c + x_j), for c < k
-	below := make([]int, k)
-	for c := range below {
-		for j := range k {
-			if j != c {
-				below[c] += f.log[f.point(c)^f.point(j)]
+	below := make([]int, len(from)) // log of each column's denominator
+	for c, a := range from {
+		for _, b := range from {
+			if a != b {
+				below[c] += f.logDifference(a, b)
 			}
 		}
 	}
-	flat := make([]byte, n*k)
-	rows := make([][]byte, n)
-	for r := range rows {
-		row := flat[r*k : (r+1)*k : (r+1)*k]
-		rows[r] = row
-		if r < k {
-			row[r] = 1
+	k := len(from)
+	flat := make([]byte, len(to)*k)
+	rows := make([][]byte, len(to))
+	for t, r := range to {
+		row := flat[t*k : (t+1)*k : (t+1)*k]
+		rows[t] = row
+		if c := slices.Index(from, r); c >= 0 {
+			row[c] = 1
 			continue
 		}
 		above := 0
-		for j := range k {
-			above += f.log[f.point(r)^f.point(j)]
+		for _, a := range from {
+			above += f.logDifference(r, a)
 		}
-		for c := range row {
-			e := above - f.log[f.point(r)^f.point(c)] - below[c]
-			row[c] = f.exp[((e%255)+255)%255]
+		for c, a := range from {
+			e := (above - f.logDifference(r, a) - below[c]) % 255
+			row[c] = f.exp[(e+255)%255]
 		}
 	}
 	return rows
@@ -70,6 +84,9 @@ func newField() *field {
 	}
 	return f
 }
+
+// logDifference is the logarithm of x_a + x_b, for a != b.
+func (f *field) logDifference(a, b int) int { return f.log[f.point(a)^f.point(b)] }
 
 // point is the evaluation point of block r: 0 for the first, then the powers of 2.
 func (f *field) point(r int) byte {
