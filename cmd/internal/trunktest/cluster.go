@@ -1,6 +1,6 @@
-// Package cluster runs real trunkline processes on loopback, for the end-to-end test and the benchmarks: only the
+// Package trunktest runs real trunkline processes on loopback, for the end-to-end test and the benchmarks: only the
 // binary, its command line and its exit codes, as a user has them.
-package cluster
+package trunktest
 
 import (
 	"bufio"

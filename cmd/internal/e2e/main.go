@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"trunkline/scripts/internal/cluster"
+	"trunkline/cmd/internal/trunktest"
 )
 
 const (
@@ -45,7 +45,7 @@ func step(format string, args ...any) { fmt.Printf("e2e: "+format+"\n", args...)
 func run(dir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	c, err := cluster.New(ctx, dir)
+	c, err := trunktest.New(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func run(dir string) error {
 	if err := refusals(ctx, c, beta, cap); err != nil {
 		return err
 	}
-	for _, n := range []*cluster.Node{house, alpha.Manager, alpha.Gateway, alpha.Contact, beta.Manager, beta.Gateway, beta.Contact} {
+	for _, n := range []*trunktest.Node{house, alpha.Manager, alpha.Gateway, alpha.Contact, beta.Manager, beta.Gateway, beta.Contact} {
 		if err := n.Stop(); err != nil {
 			return fmt.Errorf("stopping %s: %w", n.Name, err)
 		}
@@ -135,7 +135,7 @@ func writeFile(path string) (sum string, err error) {
 }
 
 // get fetches with the cap on standard input and compares; the output file must be whole and the only trace.
-func get(ctx context.Context, c *cluster.Cluster, home, cap, want string) error {
+func get(ctx context.Context, c *trunktest.Cluster, home, cap, want string) error {
 	out := filepath.Join(c.Dir, home+".out")
 	defer os.Remove(out)
 	if _, err := c.RunIn(ctx, home, strings.NewReader(cap), "get", "-", "-o", out); err != nil {
@@ -167,7 +167,7 @@ type statement struct {
 
 // compareBills asks both grids' managers and the member for their signed statements: the bytes must be the bytes, and
 // what beta owes must be what alpha earned.
-func compareBills(ctx context.Context, c *cluster.Cluster, alpha, beta *cluster.Grid, want uint64) error {
+func compareBills(ctx context.Context, c *trunktest.Cluster, alpha, beta *trunktest.Grid, want uint64) error {
 	var earned, owed, member struct {
 		Statements []statement `json:"statements"`
 	}
@@ -199,7 +199,7 @@ func compareBills(ctx context.Context, c *cluster.Cluster, alpha, beta *cluster.
 }
 
 // vandalise leaves three servers: one with a corrupt share, and two with three good shares between them.
-func vandalise(c *cluster.Cluster, g *cluster.Grid) error {
+func vandalise(c *trunktest.Cluster, g *trunktest.Grid) error {
 	shares := make([]string, len(g.Servers))
 	for i := range g.Servers {
 		found, err := filepath.Glob(filepath.Join(c.Home(fmt.Sprintf("%s-server%d", g.Name, i)), "storage", "shares", "??", "*", "*"))
@@ -235,7 +235,7 @@ func vandalise(c *cluster.Cluster, g *cluster.Grid) error {
 }
 
 // refusals are the failures a member meets first: each has its exit code, one sentence, and leaves no file behind.
-func refusals(ctx context.Context, c *cluster.Cluster, beta *cluster.Grid, cap string) error {
+func refusals(ctx context.Context, c *trunktest.Cluster, beta *trunktest.Grid, cap string) error {
 	if _, err := c.Run(ctx, "nobody", "init", "--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", beta.Gateway.Address); err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func refusals(ctx context.Context, c *cluster.Cluster, beta *cluster.Grid, cap s
 		}
 		out := filepath.Join(c.Dir, "refused.out")
 		_, err := c.RunIn(ctx, tc.home, strings.NewReader(tc.cap), "get", "-", "-o", out)
-		var exit *cluster.ExitError
+		var exit *trunktest.ExitError
 		if !errors.As(err, &exit) || exit.Code != tc.code {
 			return fmt.Errorf("%s: want exit code %d, got %w", tc.name, tc.code, err)
 		}

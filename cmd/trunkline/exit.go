@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. New ones may be added; a code not listed means failure.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitDegraded    = 4
+	exitTemporary   = 5
+	exitRefused     = 6
+	exitPayment     = 7
+	exitIntegrity   = 8
+	exitBusy        = 9
+	exitNotRunning  = 10
+	exitVersion     = 11
+	exitDeadline    = 124
+	exitInterrupted = 130
+)
+
+var exitMeanings = []struct {
+	Code    int    `json:"code"`
+	Meaning string `json:"meaning"`
+}{
+	{exitOK, "done"},
+	{exitFailure, "failed for another reason"},
+	{exitUsage, "the command line, or a cap or code given on it, can't be understood"},
+	{exitNotFound, "not found: no such file, area or member"},
+	{exitDegraded, "partial: some of it failed, or the result is worse than asked for"},
+	{exitTemporary, "temporary: too few servers, nobody answered, no room; trying again may help"},
+	{exitRefused, "refused: not approved, revoked, expired, or against a policy such as the price ceiling"},
+	{exitPayment, "payment needed, or the credit is used up"},
+	{exitIntegrity, "integrity: what came did not match its hashes or signatures"},
+	{exitBusy, "busy: another process holds it"},
+	{exitNotRunning, "no node here, or it is not running"},
+	{exitVersion, "made by a newer version"},
+	{exitDeadline, "a deadline passed"},
+	{exitInterrupted, "interrupted"},
+}
+
+var (
+	errInterrupted = errors.New("interrupted")
+	// errSilent: the command has said already what is wrong; only the exit code is left.
+	errSilent = errors.New("already reported")
+)
+
+func (a *app) exitCodesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "exit-codes",
+		Short:   "List what the exit codes mean",
+		Example: "  trunkline exit-codes\n  trunkline exit-codes --json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.print(exitMeanings, func(w io.Writer) {
+				for _, e := range exitMeanings {
+					fmt.Fprintf(w, "%3d  %s\n", e.Code, e.Meaning)
+				}
+			})
+		},
+	}
+}
+
+// describe turns an error into one sentence and, where there is one, the next step.
+func describe(err error) (text, hint string) {
+	text = strings.TrimSpace(err.Error())
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage) && usage.cmd != "":
+		hint = fmt.Sprintf("%q shows how it is used", usage.cmd+" --help")
+	case errors.Is(err, errInterrupted):
+		text = "interrupted"
+	case errors.Is(err, context.DeadlineExceeded) && text == context.DeadlineExceeded.Error():
+		text = "nobody answered in time"
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+	default:
+		for _, r := range rules {
+			if r.is(err) {
+				return text, r.hint
+			}
+		}
+	}
+	return text, hint
+}
+
+func exitCode(err error) int {
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	for _, r := range rules {
+		if r.is(err) {
+			return r.code(err)
+		}
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitDeadline
+	case errors.Is(err, os.ErrNotExist):
+		return exitNotFound
+	}
+	return exitFailure
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// progress is a bar on a terminal and nothing in a pipe.
+type progress struct {
+	box *mpb.Progress
+	bar *mpb.Bar
+}
+
+// newProgress starts a bar over total bytes; quiet, or a stderr that is no terminal, gives one that draws nothing.
+func (a *app) newProgress(what string, total uint64) *progress {
+	if a.json || !terminal(a.stderr) || total == 0 {
+		return &progress{}
+	}
+	box := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(48), mpb.WithRefreshRate(120*time.Millisecond))
+	bar := box.New(int64(total), mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
+		mpb.PrependDecorators(decor.Name(what+" ")),
+		mpb.AppendDecorators(
+			decor.CountersKibiByte("% .1f / % .1f"),
+			decor.AverageSpeed(decor.SizeB1024(0), "  % .1f"),
+			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}), "   done"),
+		))
+	return &progress{box: box, bar: bar}
+}
+
+// set moves the bar to done bytes.
+func (p *progress) set(done uint64) {
+	if p.bar != nil {
+		p.bar.SetCurrent(int64(done))
+	}
+}
+
+// end takes the bar away if the work broke off, and waits until the last state is drawn.
+func (p *progress) end(ok bool) {
+	if p.bar == nil {
+		return
+	}
+	if !ok {
+		p.bar.Abort(true)
+	}
+	p.box.Wait()
+}
+
+// counting calls seen with the running total of what passes through.
+type counting struct {
+	io.Writer
+	done uint64
+	seen func(done uint64)
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.done += uint64(n)
+	c.seen(c.done)
+	return n, err
+}
