@@ -1,0 +1,128 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multistream"
+)
+
+const (
+	// hintTTL is how long an address hint is kept for later dials.
+	hintTTL = 10 * time.Minute
+	// goodAddrTTL is how long an address that worked is.
+	goodAddrTTL = 24 * time.Hour
+	// findTimeout bounds asking the DHT where a peer is.
+	findTimeout = 3 * time.Second
+)
+
+// Open starts a stream to peer, over the connection there is or a new one:
+// TCP addresses are tried before QUIC ones, addresses that worked in the last
+// day with the hints of to, and the DHT is asked when all of them fail. ctx
+// and [Config.DialTimeout] bound the opening, not the stream, which ends with
+// Close, Reset or the host.
+//
+// If nobody answers, the error matches [ErrUnreachable] and is an
+// *[UnreachableError] that says what was tried. A peer that does not speak
+// the protocol gives [ErrUnsupported], now or from the first Receive.
+func (h *Host) Open(ctx context.Context, to Peer, p Protocol) (*Stream, error) {
+	if p.StepTimeout <= 0 {
+		p.StepTimeout = h.config.StepTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.config.DialTimeout)
+	defer cancel()
+	if h.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	defer context.AfterFunc(h.ctx, cancel)()
+	if to.Key == h.key {
+		return h.openSelf(p)
+	}
+	info, err := h.info(to)
+	if err != nil {
+		return nil, err
+	}
+	for attempt := 0; ; attempt++ {
+		if err := h.connect(ctx, to, info); err != nil {
+			return nil, err
+		}
+		raw, err := h.host.NewStream(network.WithNoDial(ctx, "connected above"), info.ID, protocol.ID(p.ID))
+		if err == nil {
+			h.host.Peerstore().AddAddr(info.ID, raw.Conn().RemoteMultiaddr(), goodAddrTTL)
+			return newStream(h.ctx, raw, to.Key, p.ID, p.StepTimeout, &h.buffers), nil
+		}
+		if attempt > 0 || !isPeerGone(err) || ctx.Err() != nil {
+			return nil, openError(to, p, err)
+		}
+	}
+}
+
+// openError names the reasons a stream to a connected peer can be refused.
+func openError(to Peer, p Protocol, err error) error {
+	switch {
+	case errors.As(err, new(multistream.ErrNotSupported[protocol.ID])):
+		return fmt.Errorf("peer %s does not speak %s: %w", to.Key, p.ID, ErrUnsupported)
+	case errors.Is(err, network.ErrResourceLimitExceeded):
+		return fmt.Errorf("opening %s to %s: too many streams: %w", p.ID, to.Key, ErrBusy)
+	default:
+		return fmt.Errorf("opening %s: %w", p.ID, &UnreachableError{Peer: to, Cause: streamError(err)})
+	}
+}
+
+// Connect makes sure there is a connection to peer, with the rules of Open.
+func (h *Host) Connect(ctx context.Context, to Peer) error {
+	ctx, cancel := context.WithTimeout(ctx, h.config.DialTimeout)
+	defer cancel()
+	if h.ctx.Err() != nil {
+		return ErrClosed
+	}
+	defer context.AfterFunc(h.ctx, cancel)()
+	if to.Key == h.key {
+		return nil
+	}
+	info, err := h.info(to)
+	if err != nil {
+		return err
+	}
+	return h.connect(ctx, to, info)
+}
+
+// connect dials unless connected.
+func (h *Host) connect(ctx context.Context, to Peer, info peer.AddrInfo) error {
+	if h.host.Network().Connectedness(info.ID) == network.Connected {
+		return nil
+	}
+	h.host.Peerstore().AddAddrs(info.ID, info.Addrs, hintTTL)
+	err := h.host.Connect(ctx, peer.AddrInfo{ID: info.ID})
+	if err == nil {
+		return nil
+	}
+	if h.dht != nil && ctx.Err() == nil {
+		found, findErr := h.dht.find(ctx, info.ID)
+		if findErr == nil && len(found.Addrs) > 0 {
+			h.host.Peerstore().AddAddrs(info.ID, found.Addrs, hintTTL)
+			if err = h.host.Connect(ctx, peer.AddrInfo{ID: info.ID}); err == nil {
+				return nil
+			}
+		}
+	}
+	return unreachable(to, err)
+}
+
+// unreachable turns a dial's error into ours.
+func unreachable(to Peer, err error) error {
+	out := &UnreachableError{Peer: to, Cause: err}
+	var dial *swarm.DialError
+	if errors.As(err, &dial) {
+		for _, t := range dial.DialErrors {
+			out.Tried = append(out.Tried, fmt.Sprintf("%s: %v", t.Address, t.Cause))
+		}
+	}
+	return out
+}
