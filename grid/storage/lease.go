@@ -1,0 +1,157 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"trunkline/caps"
+)
+
+const (
+	// LeaseDuration is how long a lease holds from its last renewal.
+	LeaseDuration = 31 * 24 * time.Hour
+	// MaxLeases bounds the leases that are added to one share; a share that has more keeps them.
+	MaxLeases = 1024
+)
+
+// leaseEnd is the expiration of a lease added or renewed now.
+func (s *Store) leaseEnd() uint32 {
+	end := s.now().Add(LeaseDuration).Unix()
+	return uint32(min(max(end, 0), math.MaxUint32)) //nolint:gosec // just bounded
+}
+
+// AddLease renews the lease that has this renew secret on every share of the storage index, or adds one
+// where there is none; renewing only ever extends. It is durable when AddLease returns.
+//
+// Safe for concurrent use. Errors: ErrNotFound, ErrReadOnly, ErrMutable, ErrTooMany (a share has
+// MaxLeases), ErrFailed; anything else is the disk's.
+func (s *Store) AddLease(si caps.StorageIndex, renew, cancel Secret) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	stored, err := s.readable(si)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, sh := range stored {
+		if sh.damaged {
+			continue
+		}
+		found = true
+		if err := s.renewLease(shareID{si, sh.num}, 1, renew, cancel); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Leases returns the leases of a share, in the order of the file.
+//
+// Safe for concurrent use. Errors: as OpenShare's.
+func (s *Store) Leases(si caps.StorageIndex, num int) ([]Lease, error) {
+	if num < 0 || num >= MaxShares {
+		return nil, fmt.Errorf("%w: share number %d", ErrInvalid, num)
+	}
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	f, c, err := s.openContainer(shareID{si, num}, false)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLeases(f, c)
+}
+
+func readLeases(f file, c container) ([]Lease, error) {
+	b := make([]byte, int(c.leases)*leaseSize) // no more than the file has
+	if _, err := f.ReadAt(b, c.leaseOffset(0)); err != nil && len(b) > 0 {
+		return nil, fmt.Errorf("reading leases: %w", err)
+	}
+	leases := make([]Lease, c.leases)
+	for i := range leases {
+		leases[i] = parseLease(b[i*leaseSize:])
+	}
+	return leases, nil
+}
+
+// renewLease renews or adds a lease on one share.
+func (s *Store) renewLease(id shareID, owner uint32, renew, cancel Secret) (err error) {
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	f, c, err := s.openContainer(id, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	leases, err := readLeases(f, c)
+	if err != nil {
+		return err
+	}
+	lease := Lease{Owner: owner, Renew: c.stored(renew), Cancel: c.stored(cancel), Expiration: s.leaseEnd()}
+	for i, l := range leases {
+		if !l.Renew.equal(lease.Renew) {
+			continue
+		}
+		if l.Expiration >= lease.Expiration {
+			return nil
+		}
+		l.Expiration = lease.Expiration
+		return s.overwriteLease(f, c.leaseOffset(uint32(i)), l) //nolint:gosec // fewer than a u32
+	}
+	if len(leases) >= MaxLeases {
+		return fmt.Errorf("%w: the share has %d leases", ErrTooMany, len(leases))
+	}
+	return s.appendLease(f, c, lease)
+}
+
+// overwriteLease writes the expiration alone: the rest stays as it is.
+func (s *Store) overwriteLease(f file, at int64, l Lease) error {
+	b := l.append(nil)
+	const expiration = leaseSize - 4
+	if _, err := f.WriteAt(b[expiration:], at+expiration); err != nil {
+		return diskError("renewing the lease", err)
+	}
+	return s.syncLease(f)
+}
+
+// appendLease adds a record, and counts it when it is durable. A cut between the two leaves bytes that
+// [parseContainer] knows for what they are and the next addition overwrites.
+func (s *Store) appendLease(f file, c container, l Lease) error {
+	if c.torn > 0 {
+		if err := f.Truncate(c.end()); err != nil {
+			return diskError("removing half a lease", err)
+		}
+	}
+	if _, err := f.WriteAt(l.append(nil), c.end()); err != nil {
+		return errors.Join(diskError("adding the lease", err), f.Truncate(c.end()))
+	}
+	if err := s.syncLease(f); err != nil {
+		return err
+	}
+	count := binary.BigEndian.AppendUint32(nil, c.leases+1)
+	if _, err := f.WriteAt(count, 8); err != nil {
+		return diskError("counting the lease", err)
+	}
+	if err := s.syncLease(f); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.used += leaseSize
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *Store) syncLease(f file) error {
+	if err := f.Sync(); err != nil {
+		s.fail(err)
+		return diskError("syncing the lease", err)
+	}
+	return nil
+}

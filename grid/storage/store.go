@@ -1,0 +1,297 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"sync"
+	"time"
+)
+
+const (
+	// DefaultUploadTimeout is how long an upload may be idle.
+	DefaultUploadTimeout = 30 * time.Minute
+	// MaxUploads bounds the uploads in progress in one store: each holds a file open.
+	MaxUploads = 4096
+)
+
+// Config says how a [Store] is opened. Zero values mean what the comments say.
+type Config struct {
+	// Dir is the storage directory, the one that contains "shares". Made if missing, unless ReadOnly.
+	// Links inside it that lead out of it are not followed.
+	Dir string
+	// ReadOnly opens an existing directory and changes nothing in it.
+	ReadOnly bool
+	// ReservedBytes of the file system stay free of uploads; 0 reserves nothing.
+	ReservedBytes uint64
+	// MaxBytes bounds the share files altogether, uploads included; 0 is no bound. When it is set,
+	// Open reads the size of every share file once.
+	MaxBytes uint64
+	// UploadTimeout is how long an upload may be idle; 0 is DefaultUploadTimeout.
+	UploadTimeout time.Duration
+	// Now is the clock; nil is the system's.
+	Now func() time.Time
+	// Logger gets what an operator should know; nil discards it.
+	Logger *slog.Logger
+	// NoSync leaves out every fsync, so a power cut may lose acknowledged shares: benchmarks only.
+	NoSync bool
+}
+
+// Store keeps the shares of one server. All its methods are safe for concurrent use. One process has a
+// directory open for writing at a time.
+type Store struct {
+	cfg     Config
+	disk    disk
+	lock    io.Closer // nil when read-only
+	now     func() time.Time
+	log     *slog.Logger
+	handles *handles
+
+	alloc  sync.Mutex // one Allocate at a time; taken before all others
+	tree   sync.Mutex // making a directory and using it, against removing empty ones
+	leases sync.Mutex // one change of a share's leases at a time
+
+	mu         sync.Mutex // guards the rest; never held during input or output
+	uploads    map[shareID]*Upload
+	created    uint64 // uploads begun, for unique names
+	pending    uint64 // bytes promised to uploads and not written yet
+	used       uint64 // bytes of complete share files, kept only under MaxBytes
+	promised   uint64 // bytes of the files of uploads in progress
+	advisories int    // files in advisoryDir
+	failed     bool   // a sync failed: no more writes
+	closed     bool
+}
+
+// Open opens the store in cfg.Dir. In read-write mode it takes the directory's lock and removes what
+// uploads of an earlier run left under incoming; files of others stay.
+//
+// Errors: ErrLocked; anything else is the disk's.
+func Open(cfg Config) (*Store, error) {
+	if !cfg.ReadOnly {
+		if err := os.MkdirAll(cfg.Dir, dirMode); err != nil {
+			return nil, fmt.Errorf("making the storage directory: %w", err)
+		}
+	}
+	root, err := os.OpenRoot(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the storage directory: %w", err)
+	}
+	var lock *os.File
+	if !cfg.ReadOnly {
+		if lock, err = lockRoot(root); err != nil {
+			return nil, errors.Join(fmt.Errorf("locking the storage directory: %w", err), root.Close())
+		}
+	}
+	s, err := open(cfg, rootDisk{root, cfg.NoSync})
+	if err != nil {
+		if lock != nil {
+			_ = lock.Close()
+		}
+		return nil, errors.Join(err, root.Close())
+	}
+	if lock != nil {
+		s.lock = lock
+	}
+	return s, nil
+}
+
+func lockRoot(root *os.Root) (*os.File, error) {
+	f, err := root.OpenFile(lockName, os.O_RDWR|os.O_CREATE|openNonblock, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// open is Open on any disk.
+func open(cfg Config, d disk) (*Store, error) {
+	s := &Store{
+		cfg:     cfg,
+		disk:    d,
+		now:     cfg.Now,
+		log:     cfg.Logger,
+		handles: newHandles(),
+		uploads: make(map[shareID]*Upload),
+	}
+	if s.now == nil {
+		s.now = time.Now //nolint:forbidigo // the default of an injected clock
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.UploadTimeout == 0 {
+		s.cfg.UploadTimeout = DefaultUploadTimeout
+	}
+	if cfg.ReadOnly {
+		return s, nil
+	}
+	for _, dir := range []string{sharesDir, incomingDir} {
+		if err := d.Mkdir(dir); err != nil {
+			return nil, fmt.Errorf("making %s: %w", dir, err)
+		}
+	}
+	if err := errors.Join(d.SyncDir(sharesDir), d.SyncDir(".")); err != nil {
+		return nil, fmt.Errorf("syncing the storage directory: %w", err)
+	}
+	if err := s.sweep(); err != nil {
+		return nil, fmt.Errorf("removing abandoned uploads: %w", err)
+	}
+	if cfg.MaxBytes > 0 {
+		var err error
+		if s.used, err = s.measure(); err != nil {
+			return nil, fmt.Errorf("measuring the shares: %w", err)
+		}
+	}
+	names, err := d.List(advisoryDir)
+	if err != nil {
+		return nil, fmt.Errorf("listing corruption advisories: %w", err)
+	}
+	s.advisories = len(names)
+	return s, nil
+}
+
+// Close gives up every upload and closes the directory. Shares still open stay readable until they are
+// closed.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	uploads := make([]*Upload, 0, len(s.uploads))
+	for _, u := range s.uploads {
+		uploads = append(uploads, u)
+	}
+	s.mu.Unlock()
+
+	for _, u := range uploads {
+		u.Abort()
+	}
+	s.handles.close()
+	err := s.disk.Close()
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// ReadOnly reports whether the store was opened read-only.
+func (s *Store) ReadOnly() bool { return s.cfg.ReadOnly }
+
+// writable says why nothing can be written now, or nil.
+func (s *Store) writable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cfg.ReadOnly:
+		return ErrReadOnly
+	case s.closed:
+		return ErrClosed
+	case s.failed:
+		return ErrFailed
+	}
+	return nil
+}
+
+// fail records a failed sync. The kernel may have dropped the bytes and forgotten about it, so trying
+// again would only look like success.
+func (s *Store) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.failed {
+		s.failed = true
+		s.log.Error("disk sync failed, the store takes no more writes", "err", err)
+	}
+}
+
+// walk calls fn for each entry two levels below dir: the buckets of shares or of incoming.
+func (s *Store) walk(dir string, fn func(bucket string) error) error {
+	prefixes, err := s.disk.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, p := range prefixes {
+		if len(p) != 2 { // incoming itself, and what is not ours
+			continue
+		}
+		buckets, err := s.disk.List(path.Join(dir, p))
+		if err != nil {
+			return err
+		}
+		for _, b := range buckets {
+			if err := fn(path.Join(dir, p, b)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sweep removes our own files under incoming, and the directories that this leaves empty.
+func (s *Store) sweep() error {
+	return s.walk(incomingDir, func(bucket string) error {
+		names, err := s.disk.List(bucket)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !isUpload(name) {
+				continue
+			}
+			if err := s.disk.Remove(path.Join(bucket, name)); err != nil {
+				return err
+			}
+		}
+		s.prune(bucket)
+		return nil
+	})
+}
+
+// prune removes a bucket's directory and its parent if they are empty; if not, the disk refuses.
+func (s *Store) prune(bucket string) {
+	s.tree.Lock()
+	defer s.tree.Unlock()
+	if s.disk.Remove(bucket) == nil {
+		_ = s.disk.Remove(path.Dir(bucket))
+	}
+}
+
+// measure adds up the sizes of the share files.
+func (s *Store) measure() (total uint64, err error) {
+	err = s.walk(sharesDir, func(bucket string) error {
+		names, err := s.disk.List(bucket)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if _, ok := shareNumber(name); !ok {
+				continue
+			}
+			size, err := s.fileSize(path.Join(bucket, name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			total += size
+		}
+		return nil
+	})
+	return total, err
+}
+
+func (s *Store) fileSize(name string) (uint64, error) {
+	f, err := s.disk.Open(name, false)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	return uint64(max(size, 0)), err //nolint:gosec // not negative
+}

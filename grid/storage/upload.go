@@ -1,0 +1,436 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"trunkline/caps"
+)
+
+const (
+	// MaxShareBytes bounds a share's length, 256 TiB: the sum over MaxUploads uploads cannot overflow.
+	MaxShareBytes = 1 << 48
+	// maxGaps bounds the pieces that an upload may be in before they meet: a share written block by
+	// block has a few, one written every second byte would have millions.
+	maxGaps = 4096
+	// compareBytes is how much of a piece written twice is compared at a time.
+	compareBytes = 64 << 10
+)
+
+// Upload is one share being written. Only whoever allocated it can write it. It ends with Commit, with
+// Abort, or when it was idle too long; until then nobody else can upload the same share. All methods are
+// safe for concurrent use.
+type Upload struct {
+	store *Store
+	id    shareID
+	name  string // of the file under incoming
+	size  uint64
+	lease Lease
+
+	mu      sync.Mutex
+	file    file // nil once the upload ended
+	written spans
+	err     error     // why it ended, or what stops it from being committed
+	active  time.Time // guarded by store.mu
+}
+
+// Num is the share's number.
+func (u *Upload) Num() int { return u.id.num }
+
+// Allocate makes room for shares of one immutable file.
+//
+// nums are the share numbers, 1 to MaxShares of them without repetition; size is the length of every
+// share, 1 to MaxShareBytes. renew and cancel are the lease's secrets as the client sends them. have
+// lists, ascending, what is complete already: its lease is renewed or added. uploads, ascending, is what
+// the caller can write now. A number in neither is being uploaded by someone else, or there is no room
+// for it; when there is no room for any and none is complete, the error is ErrNoSpace.
+//
+// Errors: ErrNoSpace, ErrReadOnly, ErrMutable, ErrTooMany, ErrFailed, ErrInvalid; anything else is the
+// disk's. After an error nothing is allocated.
+//
+// Source: Tahoe http-storage-node-protocol, POST /storage/v1/immutable/:storage_index.
+func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, cancel Secret) (have []int, uploads []*Upload, err error) {
+	nums, err = checkNumbers(nums)
+	if err != nil {
+		return nil, nil, err
+	}
+	if size < 1 || size > MaxShareBytes {
+		return nil, nil, fmt.Errorf("%w: a share of %d bytes", ErrInvalid, size)
+	}
+	s.alloc.Lock()
+	defer s.alloc.Unlock()
+	if err := s.writable(); err != nil {
+		return nil, nil, err
+	}
+	s.ExpireUploads()
+
+	// Uploads first, then the disk: a commit that ends in between is found in one of them.
+	busy := s.uploading(si, nums)
+	stored, err := s.readable(si)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Tahoe renews on every share of the storage index, asked for or not.
+	for _, sh := range stored {
+		if sh.damaged {
+			continue
+		}
+		if err := s.renewLease(shareID{si, sh.num}, 0, renew, cancel); err != nil && !errors.Is(err, ErrTooMany) {
+			return nil, nil, err
+		}
+	}
+	full := false
+	for _, num := range nums {
+		if i := slices.IndexFunc(stored, func(sh storedShare) bool { return sh.num == num }); i >= 0 {
+			if !stored[i].damaged { // a damaged file keeps its place: it is not ours to overwrite
+				have = append(have, num)
+			}
+			continue
+		}
+		if busy[num] {
+			continue
+		}
+		u, err := s.begin(shareID{si, num}, size, renew, cancel)
+		if errors.Is(err, ErrNoSpace) {
+			full = true
+			continue
+		}
+		if err != nil {
+			for _, u := range uploads {
+				u.Abort()
+			}
+			return nil, nil, err
+		}
+		uploads = append(uploads, u)
+	}
+	if full && len(have) == 0 && len(uploads) == 0 {
+		return nil, nil, ErrNoSpace
+	}
+	return have, uploads, nil
+}
+
+// checkNumbers returns nums ascending.
+func checkNumbers(nums []int) ([]int, error) {
+	if len(nums) == 0 || len(nums) > MaxShares {
+		return nil, fmt.Errorf("%w: %d share numbers", ErrInvalid, len(nums))
+	}
+	nums = slices.Sorted(slices.Values(nums))
+	for i, num := range nums {
+		if num < 0 || num >= MaxShares {
+			return nil, fmt.Errorf("%w: share number %d", ErrInvalid, num)
+		}
+		if i > 0 && nums[i-1] == num {
+			return nil, fmt.Errorf("%w: share number %d twice", ErrInvalid, num)
+		}
+	}
+	return nums, nil
+}
+
+// uploading is which of nums are being uploaded now.
+func (s *Store) uploading(si caps.StorageIndex, nums []int) map[int]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	busy := make(map[int]bool)
+	for _, num := range nums {
+		if s.uploads[shareID{si, num}] != nil {
+			busy[num] = true
+		}
+	}
+	return busy
+}
+
+// begin opens one upload.
+func (s *Store) begin(id shareID, size uint64, renew, cancel Secret) (*Upload, error) {
+	c := container{version: containerV2}
+	u := &Upload{
+		store: s, id: id, size: size,
+		lease: Lease{Renew: c.stored(renew), Cancel: c.stored(cancel)},
+	}
+	u.mu.Lock() // nobody writes, and Close waits, until the file is there
+	defer u.mu.Unlock()
+	if err := s.admit(u); err != nil {
+		return nil, err
+	}
+	f, err := s.createIncoming(u)
+	if err == nil {
+		u.file = f
+		if _, err = f.WriteAt(containerHeader(size), 0); err == nil {
+			return u, nil
+		}
+	}
+	u.end(err)
+	return nil, diskError("starting the upload", err)
+}
+
+// admit finds room for an upload and enters it.
+func (s *Store) admit(u *Upload) error {
+	free, known := s.disk.Free()
+	now := s.now()
+	need := u.fileSize()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case len(s.uploads) >= MaxUploads:
+		return fmt.Errorf("%w: %d uploads are in progress", ErrTooMany, len(s.uploads))
+	}
+	if known && !fits(need, free, s.cfg.ReservedBytes, s.pending) {
+		return ErrNoSpace
+	}
+	if s.cfg.MaxBytes > 0 && !fits(need, s.cfg.MaxBytes, s.used, s.promised) {
+		return ErrNoSpace
+	}
+	s.created++
+	u.name = u.id.incoming(s.created)
+	u.active = now
+	s.uploads[u.id] = u
+	s.pending += need
+	s.promised += need
+	return nil
+}
+
+// fits reports whether need is left of total when the others are taken off.
+func fits(need, total uint64, others ...uint64) bool {
+	for _, o := range others {
+		if o > total {
+			return false
+		}
+		total -= o
+	}
+	return need <= total
+}
+
+// createIncoming makes the upload's file and the directories it stands in.
+func (s *Store) createIncoming(u *Upload) (file, error) {
+	bucket := path.Dir(u.name)
+	s.tree.Lock()
+	defer s.tree.Unlock()
+	if err := s.disk.Mkdir(path.Dir(bucket)); err != nil {
+		return nil, err
+	}
+	if err := s.disk.Mkdir(bucket); err != nil {
+		return nil, err
+	}
+	return s.disk.Create(u.name)
+}
+
+// fileSize is the size of the container that the upload becomes.
+func (u *Upload) fileSize() uint64 { return headerSize + u.size + leaseSize }
+
+// WriteAt writes bytes of the share. Pieces come in any order; bytes that were written before must be
+// the same again. p is not kept.
+//
+// Errors: ErrRange, ErrConflict, ErrTooMany (pieces too scattered) leave the upload as it was. ErrNoSpace
+// and errors of the disk end it. ErrNoUpload: it has ended.
+func (u *Upload) WriteAt(p []byte, off uint64) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.file == nil {
+		return u.ended()
+	}
+	if off > u.size || uint64(len(p)) > u.size-off {
+		return fmt.Errorf("%w: %d bytes at %d of a share of %d", ErrRange, len(p), off, u.size)
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	end := off + uint64(len(p))
+	for _, o := range u.written.overlap(off, end) {
+		if err := u.compare(p[o.begin-off:o.end-off], o.begin); err != nil {
+			return err
+		}
+	}
+	if i, j := u.written.touching(off, end); i == j && len(u.written) >= maxGaps {
+		return fmt.Errorf("%w: the share is in %d pieces", ErrTooMany, len(u.written))
+	}
+	if _, err := u.file.WriteAt(p, headerSize+int64(off)); err != nil { //nolint:gosec // below MaxShareBytes
+		err = diskError("writing the share", err)
+		u.end(err)
+		return err
+	}
+	u.store.wrote(u, u.written.add(off, end))
+	return nil
+}
+
+// compare checks that p is what stands at off.
+func (u *Upload) compare(p []byte, off uint64) error {
+	buf := make([]byte, min(len(p), compareBytes))
+	for len(p) > 0 {
+		b := buf[:min(len(p), len(buf))]
+		if _, err := u.file.ReadAt(b, headerSize+int64(off)); err != nil { //nolint:gosec // below MaxShareBytes
+			return diskError("reading back the share", err)
+		}
+		if !bytes.Equal(b, p[:len(b)]) {
+			return fmt.Errorf("%w: other bytes were written at %d", ErrConflict, off)
+		}
+		p, off = p[len(b):], off+uint64(len(b))
+	}
+	return nil
+}
+
+// wrote accounts for bytes that are on the disk now.
+func (s *Store) wrote(u *Upload, n uint64) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending -= n
+	u.active = now
+}
+
+// Commit makes the share complete: its lease is added, and it is durable, name and all, when Commit
+// returns nil. The upload has then ended.
+//
+// Errors: ErrIncomplete leaves the upload open. Any other error ends it, and the share is not there;
+// if even its removal failed, it is there whole. ErrConflict: something stands in its place. ErrFailed,
+// or an error of the disk.
+func (u *Upload) Commit() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.file == nil {
+		return u.ended()
+	}
+	if !u.written.covers(u.size) {
+		return ErrIncomplete
+	}
+	s := u.store
+	err := s.writable()
+	if err == nil {
+		err = u.seal()
+	}
+	if err == nil {
+		err = s.publish(u)
+	}
+	if err != nil {
+		err = diskError("completing the share", err)
+	}
+	u.end(err)
+	return err
+}
+
+// seal adds the lease and makes the file's bytes durable.
+func (u *Upload) seal() error {
+	u.lease.Expiration = u.store.leaseEnd()
+	at := headerSize + int64(u.size) //nolint:gosec // below MaxShareBytes
+	if _, err := u.file.WriteAt(u.lease.append(nil), at); err != nil {
+		return err
+	}
+	if err := u.file.Sync(); err != nil {
+		u.store.fail(err)
+		return err
+	}
+	return nil
+}
+
+// publish moves the sealed file to its place and makes its name durable.
+func (s *Store) publish(u *Upload) error {
+	bucket, final := u.id.bucket(), u.id.path()
+	if err := s.move(u.name, bucket, final); err != nil {
+		s.prune(bucket)
+		return err
+	}
+	// All three, always: a directory that another commit made a moment ago may not be durable yet.
+	for _, dir := range []string{bucket, path.Dir(bucket), sharesDir} {
+		if err := s.disk.SyncDir(dir); err != nil {
+			s.fail(err)
+			// Nobody will be told that the share is here, so it should not be.
+			return errors.Join(err, s.disk.Remove(final))
+		}
+	}
+	return nil
+}
+
+func (s *Store) move(from, bucket, final string) error {
+	s.tree.Lock()
+	defer s.tree.Unlock()
+	if err := s.disk.Mkdir(path.Dir(bucket)); err != nil {
+		return err
+	}
+	if err := s.disk.Mkdir(bucket); err != nil {
+		return err
+	}
+	switch f, err := s.disk.Open(final, false); {
+	case err == nil:
+		return errors.Join(fmt.Errorf("%w: a share is there already", ErrConflict), f.Close())
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return s.disk.Rename(from, final)
+}
+
+// Abort gives the upload up and removes what it left. It does nothing if the upload has ended.
+func (u *Upload) Abort() { u.abort(ErrNoUpload) }
+
+func (u *Upload) abort(why error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.file != nil {
+		u.end(why)
+	}
+}
+
+// ended says why the upload ended.
+func (u *Upload) ended() error {
+	if u.err == nil || errors.Is(u.err, ErrNoUpload) {
+		return ErrNoUpload
+	}
+	return fmt.Errorf("%w: it ended: %w", ErrNoUpload, u.err)
+}
+
+// end closes the file, takes the upload off the books, and unless the share was completed (err is nil)
+// removes what is under incoming. The caller holds u.mu.
+func (u *Upload) end(err error) {
+	s := u.store
+	u.err = err
+	if u.file != nil {
+		_ = u.file.Close() // synced, or not wanted any more
+		u.file = nil
+	}
+	if err != nil {
+		if rerr := s.disk.Remove(u.name); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			s.log.Warn("an abandoned upload could not be removed, it will be at the next start", "err", rerr)
+		}
+	}
+	s.prune(path.Dir(u.name))
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.uploads, u.id)
+	s.promised -= u.fileSize()
+	s.pending -= u.fileSize() - u.written.total()
+	if err == nil {
+		s.used += u.fileSize()
+	}
+}
+
+// ExpireUploads gives up the uploads that were idle for longer than Config.UploadTimeout. Allocate does
+// it by itself, so that a dead uploader never keeps another one out.
+func (s *Store) ExpireUploads() {
+	deadline := s.now().Add(-s.cfg.UploadTimeout)
+	var idle []*Upload
+	s.mu.Lock()
+	for _, u := range s.uploads {
+		if u.active.Before(deadline) {
+			idle = append(idle, u)
+		}
+	}
+	s.mu.Unlock()
+	for _, u := range idle {
+		u.abort(fmt.Errorf("%w: idle for more than %v", ErrNoUpload, s.cfg.UploadTimeout))
+	}
+}
+
+// diskError adds the step that failed, and says ErrNoSpace when the disk is full.
+func diskError(step string, err error) error {
+	if isFull(err) {
+		return fmt.Errorf("%s: %w", step, ErrNoSpace)
+	}
+	return fmt.Errorf("%s: %w", step, err)
+}
