@@ -1,13 +1,13 @@
 package storage
 
 import (
-	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 
 	"golang.org/x/crypto/blake2b"
+
+	"trunkline/caps"
 )
 
 const (
@@ -25,26 +25,11 @@ const (
 	mutableMagicV2 = "Tahoe mutable container v2\n\xc3\x55\x21\x99\x25"
 )
 
-// Secret is a lease secret as a client sends it, or what a container of version 2 keeps of one. It is
-// compared in constant time only, and prints as "[secret]".
-type Secret [32]byte
-
-// String hides the secret.
-func (Secret) String() string { return "[secret]" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "[secret]" }
-
-// Format hides the secret under every verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
-
-func (s Secret) equal(t Secret) bool { return subtle.ConstantTimeCompare(s[:], t[:]) == 1 }
-
 // Lease is one lease record of an immutable container.
 type Lease struct {
 	Owner      uint32
-	Renew      Secret // as stored: clear in version 1, BLAKE2b-256 of the secret in version 2
-	Cancel     Secret
+	Renew      caps.Secret // as stored: clear in version 1, BLAKE2b-256 of the secret in version 2
+	Cancel     caps.Secret
 	Expiration uint32 // Unix seconds
 }
 
@@ -59,8 +44,8 @@ func (l Lease) append(b []byte) []byte {
 func parseLease(b []byte) Lease {
 	return Lease{
 		Owner:      binary.BigEndian.Uint32(b),
-		Renew:      Secret(b[4:36]),
-		Cancel:     Secret(b[36:68]),
+		Renew:      caps.Secret(b[4:36]),
+		Cancel:     caps.Secret(b[36:68]),
 		Expiration: binary.BigEndian.Uint32(b[68:]),
 	}
 }
@@ -120,7 +105,7 @@ func (c container) leaseOffset(i uint32) int64 {
 func (c container) end() int64 { return c.leaseOffset(c.leases) }
 
 // stored is what a container of this version keeps of a secret.
-func (c container) stored(s Secret) Secret {
+func (c container) stored(s caps.Secret) caps.Secret {
 	if c.version == containerV1 {
 		return s
 	}

@@ -28,7 +28,7 @@ func (s *Store) leaseEnd() uint32 {
 //
 // Safe for concurrent use. Errors: ErrNotFound, ErrReadOnly, ErrMutable, ErrTooMany (a share has
 // MaxLeases), ErrFailed; anything else is the disk's.
-func (s *Store) AddLease(si caps.StorageIndex, renew, cancel Secret) error {
+func (s *Store) AddLease(si caps.StorageIndex, renew, cancel caps.Secret) error {
 	if err := s.writable(); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func readLeases(f file, c container) ([]Lease, error) {
 }
 
 // renewLease renews or adds a lease on one share.
-func (s *Store) renewLease(id shareID, owner uint32, renew, cancel Secret) (err error) {
+func (s *Store) renewLease(id shareID, owner uint32, renew, cancel caps.Secret) (err error) {
 	s.leases.Lock()
 	defer s.leases.Unlock()
 	f, c, err := s.openContainer(id, true)
@@ -96,7 +96,7 @@ func (s *Store) renewLease(id shareID, owner uint32, renew, cancel Secret) (err 
 	}
 	lease := Lease{Owner: owner, Renew: c.stored(renew), Cancel: c.stored(cancel), Expiration: s.leaseEnd()}
 	for i, l := range leases {
-		if !l.Renew.equal(lease.Renew) {
+		if !l.Renew.Equal(lease.Renew) {
 			continue
 		}
 		if l.Expiration >= lease.Expiration {

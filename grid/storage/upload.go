@@ -55,7 +55,7 @@ func (u *Upload) Num() int { return u.id.num }
 // disk's. After an error nothing is allocated.
 //
 // Source: Tahoe http-storage-node-protocol, POST /storage/v1/immutable/:storage_index.
-func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, cancel Secret) (have []int, uploads []*Upload, err error) {
+func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, cancel caps.Secret) (have []int, uploads []*Upload, err error) {
 	nums, err = checkNumbers(nums)
 	if err != nil {
 		return nil, nil, err
@@ -146,7 +146,7 @@ func (s *Store) uploading(si caps.StorageIndex, nums []int) map[int]bool {
 }
 
 // begin opens one upload.
-func (s *Store) begin(id shareID, size uint64, renew, cancel Secret) (*Upload, error) {
+func (s *Store) begin(id shareID, size uint64, renew, cancel caps.Secret) (*Upload, error) {
 	c := container{version: containerV2}
 	u := &Upload{
 		store: s, id: id, size: size,
