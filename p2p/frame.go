@@ -101,4 +101,3 @@ func truncated(err error) error {
 	}
 	return err
 }
-
