@@ -71,7 +71,8 @@ func reasonOf(err error) uint32 {
 	return 0
 }
 
-// refusedError is a refusal as it came from a server: the sentinel's identity, the server's words.
+// refusedError is a refusal as it came from a server. It says what the sentinel says if there is one: the
+// server's own words are only for what is not known here.
 type refusedError struct {
 	reason error // one of reasons, or nil
 	remote error // *p2p.RemoteError
@@ -88,7 +89,12 @@ func newRefusedError(f *pb.Failure, reason uint32) error {
 	return e
 }
 
-func (e *refusedError) Error() string { return e.remote.Error() }
+func (e *refusedError) Error() string {
+	if e.reason == nil {
+		return e.remote.Error()
+	}
+	return e.reason.Error()
+}
 
 func (e *refusedError) Unwrap() []error {
 	if e.reason == nil {

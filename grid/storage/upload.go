@@ -229,7 +229,7 @@ func (u *Upload) fileSize() uint64 { return headerSize + u.size + leaseSize }
 // the same again. p is not kept.
 //
 // Errors: ErrRange, ErrConflict, ErrTooMany (pieces too scattered) leave the upload as it was. ErrNoSpace
-// and errors of the disk end it. ErrNoUpload: it has ended.
+// and errors of the disk end it. Once it has ended: what ended it, ErrNoUpload after Commit and Abort.
 func (u *Upload) WriteAt(p []byte, off uint64) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -378,10 +378,10 @@ func (u *Upload) abort(why error) {
 
 // ended says why the upload ended.
 func (u *Upload) ended() error {
-	if u.err == nil || errors.Is(u.err, ErrNoUpload) {
-		return ErrNoUpload
+	if u.err == nil {
+		return ErrNoUpload // it was committed
 	}
-	return fmt.Errorf("%w: it ended: %w", ErrNoUpload, u.err)
+	return fmt.Errorf("the upload ended: %w", u.err)
 }
 
 // end closes the file, takes the upload off the books, and unless the share was completed (err is nil)
