@@ -60,6 +60,10 @@ var (
 var (
 	// ErrNoCap means an empty text where a capability was needed.
 	ErrNoCap = errors.New("no capability given")
+	// ErrLiteralSize means more content than writers put into a capability.
+	ErrLiteralSize = errors.New("too long for a literal capability, which holds at most 55 bytes")
+	// ErrWrongKind means a constructor was asked for a kind it does not make.
+	ErrWrongKind = errors.New("wrong kind of capability")
 	// ErrNotMarshalled is what encoders get: the full text comes from Text alone.
 	ErrNotMarshalled = errors.New("a capability or key is secret and is not marshalled implicitly")
 )
@@ -71,6 +75,12 @@ var (
 	ErrChainMismatch   = under(ErrChain, "hash chain does not lead to the root")
 	ErrChainLeaf       = under(ErrChain, "no such leaf in the hash tree")
 	ErrChainNodeNumber = under(ErrChain, "no such node in the hash tree")
+)
+
+// Details of ErrMalformed that nobody branches on.
+var (
+	errFields = errors.New("fields are missing")
+	errTail   = errors.New("something follows the last field")
 )
 
 // refusal is a sentinel that belongs to a family.

@@ -6,25 +6,25 @@ type Kind uint8
 // The kinds, by their prefix in the text. Verify caps check and fetch ciphertext, and
 // open nothing.
 const (
-	KindUnknown        Kind = iota // a later version's, kept as it came; also the zero Cap
-	KindCHK                        // URI:CHK: read an immutable file
-	KindCHKVerify                  // URI:CHK-Verifier:
-	KindLiteral                    // URI:LIT: the content itself
-	KindSDMF                       // URI:SSK: write a small mutable file
-	KindSDMFRead                   // URI:SSK-RO:
-	KindSDMFVerify                 // URI:SSK-Verifier:
-	KindMDMF                       // URI:MDMF: write a mutable file
-	KindMDMFRead                   // URI:MDMF-RO:
-	KindMDMFVerify                 // URI:MDMF-Verifier:
-	KindDirCHK                     // URI:DIR2-CHK: read an immutable directory
-	KindDirCHKVerify               // URI:DIR2-CHK-Verifier:
-	KindDirLiteral                 // URI:DIR2-LIT:
-	KindDirSDMF                    // URI:DIR2: write a directory
-	KindDirSDMFRead                // URI:DIR2-RO:
-	KindDirSDMFVerify              // URI:DIR2-Verifier:
-	KindDirMDMF                    // URI:DIR2-MDMF: write a directory kept as MDMF
-	KindDirMDMFRead                // URI:DIR2-MDMF-RO:
-	KindDirMDMFVerify              // URI:DIR2-MDMF-Verifier:
+	KindUnknown       Kind = iota // a later version's, kept as it came; also the zero Cap
+	KindCHK                       // URI:CHK: read an immutable file
+	KindCHKVerify                 // URI:CHK-Verifier:
+	KindLiteral                   // URI:LIT: the content itself
+	KindSDMF                      // URI:SSK: write a small mutable file
+	KindSDMFRead                  // URI:SSK-RO:
+	KindSDMFVerify                // URI:SSK-Verifier:
+	KindMDMF                      // URI:MDMF: write a mutable file
+	KindMDMFRead                  // URI:MDMF-RO:
+	KindMDMFVerify                // URI:MDMF-Verifier:
+	KindDirCHK                    // URI:DIR2-CHK: read an immutable directory
+	KindDirCHKVerify              // URI:DIR2-CHK-Verifier:
+	KindDirLiteral                // URI:DIR2-LIT:
+	KindDirSDMF                   // URI:DIR2: write a directory
+	KindDirSDMFRead               // URI:DIR2-RO:
+	KindDirSDMFVerify             // URI:DIR2-Verifier:
+	KindDirMDMF                   // URI:DIR2-MDMF: write a directory kept as MDMF
+	KindDirMDMFRead               // URI:DIR2-MDMF-RO:
+	KindDirMDMFVerify             // URI:DIR2-MDMF-Verifier:
 	kinds
 )
 
@@ -57,6 +57,7 @@ type kindFacts struct {
 	directory bool
 	readOnly  Kind // itself if it already is
 	verify    Kind // KindUnknown if there is none
+	twin      Kind // the directory over this file, the file under this directory
 }
 
 // facts is the row of k. It is a switch and not a variable because a package variable
@@ -64,41 +65,41 @@ type kindFacts struct {
 func (k Kind) facts() kindFacts {
 	switch k {
 	case KindCHK:
-		return kindFacts{"CHK", shapeCHK, powerFixed, false, KindCHK, KindCHKVerify}
+		return kindFacts{"CHK", shapeCHK, powerFixed, false, KindCHK, KindCHKVerify, KindDirCHK}
 	case KindCHKVerify:
-		return kindFacts{"CHK-Verifier", shapeCHK, powerVerify, false, KindCHKVerify, KindCHKVerify}
+		return kindFacts{"CHK-Verifier", shapeCHK, powerVerify, false, KindCHKVerify, KindCHKVerify, KindDirCHKVerify}
 	case KindLiteral:
-		return kindFacts{"LIT", shapeLiteral, powerFixed, false, KindLiteral, KindUnknown}
+		return kindFacts{"LIT", shapeLiteral, powerFixed, false, KindLiteral, KindUnknown, KindDirLiteral}
 	case KindSDMF:
-		return kindFacts{"SSK", shapeSDMF, powerWrite, false, KindSDMFRead, KindSDMFVerify}
+		return kindFacts{"SSK", shapeSDMF, powerWrite, false, KindSDMFRead, KindSDMFVerify, KindDirSDMF}
 	case KindSDMFRead:
-		return kindFacts{"SSK-RO", shapeSDMF, powerRead, false, KindSDMFRead, KindSDMFVerify}
+		return kindFacts{"SSK-RO", shapeSDMF, powerRead, false, KindSDMFRead, KindSDMFVerify, KindDirSDMFRead}
 	case KindSDMFVerify:
-		return kindFacts{"SSK-Verifier", shapeSDMF, powerVerify, false, KindSDMFVerify, KindSDMFVerify}
+		return kindFacts{"SSK-Verifier", shapeSDMF, powerVerify, false, KindSDMFVerify, KindSDMFVerify, KindDirSDMFVerify}
 	case KindMDMF:
-		return kindFacts{"MDMF", shapeMDMF, powerWrite, false, KindMDMFRead, KindMDMFVerify}
+		return kindFacts{"MDMF", shapeMDMF, powerWrite, false, KindMDMFRead, KindMDMFVerify, KindDirMDMF}
 	case KindMDMFRead:
-		return kindFacts{"MDMF-RO", shapeMDMF, powerRead, false, KindMDMFRead, KindMDMFVerify}
+		return kindFacts{"MDMF-RO", shapeMDMF, powerRead, false, KindMDMFRead, KindMDMFVerify, KindDirMDMFRead}
 	case KindMDMFVerify:
-		return kindFacts{"MDMF-Verifier", shapeMDMF, powerVerify, false, KindMDMFVerify, KindMDMFVerify}
+		return kindFacts{"MDMF-Verifier", shapeMDMF, powerVerify, false, KindMDMFVerify, KindMDMFVerify, KindDirMDMFVerify}
 	case KindDirCHK:
-		return kindFacts{"DIR2-CHK", shapeCHK, powerFixed, true, KindDirCHK, KindDirCHKVerify}
+		return kindFacts{"DIR2-CHK", shapeCHK, powerFixed, true, KindDirCHK, KindDirCHKVerify, KindCHK}
 	case KindDirCHKVerify:
-		return kindFacts{"DIR2-CHK-Verifier", shapeCHK, powerVerify, true, KindDirCHKVerify, KindDirCHKVerify}
+		return kindFacts{"DIR2-CHK-Verifier", shapeCHK, powerVerify, true, KindDirCHKVerify, KindDirCHKVerify, KindCHKVerify}
 	case KindDirLiteral:
-		return kindFacts{"DIR2-LIT", shapeLiteral, powerFixed, true, KindDirLiteral, KindUnknown}
+		return kindFacts{"DIR2-LIT", shapeLiteral, powerFixed, true, KindDirLiteral, KindUnknown, KindLiteral}
 	case KindDirSDMF:
-		return kindFacts{"DIR2", shapeSDMF, powerWrite, true, KindDirSDMFRead, KindDirSDMFVerify}
+		return kindFacts{"DIR2", shapeSDMF, powerWrite, true, KindDirSDMFRead, KindDirSDMFVerify, KindSDMF}
 	case KindDirSDMFRead:
-		return kindFacts{"DIR2-RO", shapeSDMF, powerRead, true, KindDirSDMFRead, KindDirSDMFVerify}
+		return kindFacts{"DIR2-RO", shapeSDMF, powerRead, true, KindDirSDMFRead, KindDirSDMFVerify, KindSDMFRead}
 	case KindDirSDMFVerify:
-		return kindFacts{"DIR2-Verifier", shapeSDMF, powerVerify, true, KindDirSDMFVerify, KindDirSDMFVerify}
+		return kindFacts{"DIR2-Verifier", shapeSDMF, powerVerify, true, KindDirSDMFVerify, KindDirSDMFVerify, KindSDMFVerify}
 	case KindDirMDMF:
-		return kindFacts{"DIR2-MDMF", shapeMDMF, powerWrite, true, KindDirMDMFRead, KindDirMDMFVerify}
+		return kindFacts{"DIR2-MDMF", shapeMDMF, powerWrite, true, KindDirMDMFRead, KindDirMDMFVerify, KindMDMF}
 	case KindDirMDMFRead:
-		return kindFacts{"DIR2-MDMF-RO", shapeMDMF, powerRead, true, KindDirMDMFRead, KindDirMDMFVerify}
+		return kindFacts{"DIR2-MDMF-RO", shapeMDMF, powerRead, true, KindDirMDMFRead, KindDirMDMFVerify, KindMDMFRead}
 	case KindDirMDMFVerify:
-		return kindFacts{"DIR2-MDMF-Verifier", shapeMDMF, powerVerify, true, KindDirMDMFVerify, KindDirMDMFVerify}
+		return kindFacts{"DIR2-MDMF-Verifier", shapeMDMF, powerVerify, true, KindDirMDMFVerify, KindDirMDMFVerify, KindMDMFVerify}
 	}
 	return kindFacts{name: "unknown", power: powerWrite}
 }

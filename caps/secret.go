@@ -3,8 +3,8 @@ package caps
 import (
 	"crypto/subtle"
 	"fmt"
-	"io"
 	"log/slog"
+	"strconv"
 )
 
 // hidden is what secrets print as.
@@ -31,10 +31,19 @@ func (k key16) equal(o key16) bool {
 
 func (key16) String() string                 { return hidden }
 func (key16) GoString() string               { return hidden }
-func (key16) Format(f fmt.State, _ rune)     { io.WriteString(f, hidden) }
+func (key16) Format(f fmt.State, verb rune)  { format(f, verb, hidden) }
 func (key16) LogValue() slog.Value           { return slog.StringValue(hidden) }
 func (key16) MarshalText() ([]byte, error)   { return nil, ErrNotMarshalled }
 func (key16) MarshalBinary() ([]byte, error) { return nil, ErrNotMarshalled }
+
+// format writes s in place of a secret: quoted under %q, else as it is, whatever the verb
+// and its flags.
+func format(f fmt.State, verb rune, s string) {
+	if verb == 'q' {
+		s = strconv.Quote(s)
+	}
+	fmt.Fprint(f, s)
+}
 
 // ReadKey is the AES-128 key of an immutable file. It prints as "[secret]" under every
 // verb, in logs too, and encoders refuse it. The zero value is sixteen zero bytes.
@@ -67,7 +76,7 @@ func (Secret) String() string { return hidden }
 func (Secret) GoString() string { return hidden }
 
 // Format writes "[secret]" whatever the verb.
-func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
+func (Secret) Format(f fmt.State, verb rune) { format(f, verb, hidden) }
 
 // LogValue is "[secret]".
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
