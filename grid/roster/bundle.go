@@ -11,7 +11,7 @@ import (
 )
 
 // MaxDelegationBytes bounds a delegation record.
-const MaxDelegationBytes = 4 << 10
+const MaxDelegationBytes = area.MaxDelegation
 
 // A Bundle is a roster and the delegation that makes its signature worth
 // something, both verbatim.
@@ -96,8 +96,10 @@ func OpenDelegation(code caps.AreaCode, b []byte, now time.Time) (area.Delegatio
 		return d, nil
 	case errors.Is(err, area.ErrExpired):
 		return area.Delegation{}, fmt.Errorf("opening delegation: %w: %w", ErrExpired, err)
-	default:
+	case errors.Is(err, area.ErrSignature):
 		return area.Delegation{}, fmt.Errorf("opening delegation: %w: %w", ErrSigner, err)
+	default:
+		return area.Delegation{}, fmt.Errorf("opening delegation: %w: %w", ErrMalformed, err)
 	}
 }
 
@@ -114,4 +116,5 @@ func openSealed[T any, P sealed.Object[T]](b []byte, signer caps.PublicKey) (sea
 	return s, nil
 }
 
+// stamp writes a time for people.
 func stamp(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

@@ -15,7 +15,7 @@ import (
 
 // MaxCredentialBytes bounds a credential on the wire: a delegation, a
 // certificate and their framing.
-const MaxCredentialBytes = 8 << 10
+const MaxCredentialBytes = 4 << 10
 
 // A Certificate says what the manager says of one member. Sealed by the delegate.
 type Certificate struct {

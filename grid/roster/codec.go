@@ -8,6 +8,7 @@ import (
 
 	"trunkline/caps"
 	"trunkline/p2p"
+	"trunkline/p2p/area"
 )
 
 // Bounds of what a roster, certificate or ticket may hold. They are checked
@@ -18,7 +19,7 @@ const (
 	MaxAddrs          = 8    // address hints of one member
 	MaxAddr           = 128  // bytes of one address hint
 	MaxClearinghouses = 16   // clearinghouses of one roster
-	maxTariff         = 2048 // bytes of a sealed tariff
+	maxTariff         = area.MaxTariff // bytes of a sealed tariff
 )
 
 // Signed payloads are big-endian, in a fixed order, with no optional parts:

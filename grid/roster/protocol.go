@@ -19,7 +19,7 @@ const (
 	maxRequestBytes  = 4 << 10
 	maxAnswerBytes   = MaxRosterBytes + 32<<10
 	maxBootstrap     = 16
-	certificateBytes = 4 << 10
+	certificateBytes = 1 << 10
 )
 
 // An Opener opens streams. [p2p.Host] is one.
@@ -48,25 +48,25 @@ type Issuer interface {
 	Bootstrap() []p2p.Peer
 }
 
-// A Server answers the roster protocol, for members only.
-type Server struct {
+// A Service answers the roster protocol, for members only.
+type Service struct {
 	area   caps.AreaCode
 	source Source
 	issuer Issuer // nil at members other than the manager
 }
 
-// NewServer serves what source has; if source is an [Issuer], also certificates
+// NewService serves what source has; if source is an [Issuer], also certificates
 // and tickets.
-func NewServer(code caps.AreaCode, source Source) *Server {
-	s := &Server{area: code, source: source}
+func NewService(code caps.AreaCode, source Source) *Service {
+	s := &Service{area: code, source: source}
 	s.issuer, _ = source.(Issuer)
 	return s
 }
 
 // Register begins to answer on the host.
-func (s *Server) Register(h *p2p.Host) { h.Handle(Protocol, s.serve) }
+func (s *Service) Register(h *p2p.Host) { h.Handle(Protocol, s.serve) }
 
-func (s *Server) serve(ctx context.Context, stream *p2p.Stream) error {
+func (s *Service) serve(ctx context.Context, stream *p2p.Stream) error {
 	var req pb.Request
 	if err := stream.Receive(&req, maxRequestBytes); err != nil {
 		return fmt.Errorf("reading request: %w", err)
@@ -82,7 +82,7 @@ func (s *Server) serve(ctx context.Context, stream *p2p.Stream) error {
 }
 
 // answer decides on one request of the key behind the connection.
-func (s *Server) answer(ctx context.Context, remote caps.PublicKey, req *pb.Request) (*pb.Answer, error) {
+func (s *Service) answer(ctx context.Context, remote caps.PublicKey, req *pb.Request) (*pb.Answer, error) {
 	switch kind := req.GetKind().(type) {
 	case *pb.Request_Get:
 		return s.get(ctx, remote, kind.Get)
@@ -93,7 +93,7 @@ func (s *Server) answer(ctx context.Context, remote caps.PublicKey, req *pb.Requ
 	}
 }
 
-func (s *Server) get(ctx context.Context, remote caps.PublicKey, req *pb.Get) (*pb.Answer, error) {
+func (s *Service) get(ctx context.Context, remote caps.PublicKey, req *pb.Get) (*pb.Answer, error) {
 	addrs, err := s.check(remote, req.GetArea(), req.GetAddrs())
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (s *Server) get(ctx context.Context, remote caps.PublicKey, req *pb.Get) (*
 	return answer, nil
 }
 
-func (s *Server) join(ctx context.Context, remote caps.PublicKey, req *pb.Join) (*pb.Answer, error) {
+func (s *Service) join(ctx context.Context, remote caps.PublicKey, req *pb.Join) (*pb.Answer, error) {
 	if s.issuer == nil {
 		return nil, ErrNoManager
 	}
@@ -162,7 +162,7 @@ func (s *Server) join(ctx context.Context, remote caps.PublicKey, req *pb.Join) 
 
 // check refuses another area's request and returns the addresses as far as they
 // fit a roster: an odd address of a member is no reason to refuse the member.
-func (s *Server) check(remote caps.PublicKey, code []byte, addrs []string) ([]string, error) {
+func (s *Service) check(remote caps.PublicKey, code []byte, addrs []string) ([]string, error) {
 	key, err := caps.ParsePublicKey(code)
 	if err != nil {
 		return nil, fmt.Errorf("%w: area: %w", ErrMalformed, err)
@@ -264,6 +264,7 @@ func call(ctx context.Context, o Opener, to p2p.Peer, req *pb.Request) (_ Answer
 	if err != nil {
 		return Answer{}, fmt.Errorf("calling %s: %w", to.Key, err)
 	}
+	defer stream.ResetOn(ctx)()
 	defer func() {
 		if err != nil {
 			stream.Reset()

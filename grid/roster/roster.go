@@ -62,7 +62,7 @@ type Roster struct {
 	// ManagerAddrs are multiaddr hints for the manager, whose key is the delegate's.
 	ManagerAddrs []string
 	// LocalTariff is what gateways ask of clients, ExportTariff what contact points
-	// ask of strangers: sealed tariffs, at most 2048 bytes, empty if there is none.
+	// ask of strangers: sealed tariffs, at most 1024 bytes, empty if there is none.
 	LocalTariff, ExportTariff []byte
 	// Clearinghouses are those the grid settles with, in order of preference.
 	Clearinghouses []p2p.Peer

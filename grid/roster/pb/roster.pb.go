@@ -27,9 +27,9 @@ const (
 // Credential proves membership of one key from the area code alone.
 type Credential struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// IPNS record of the grid key that names the delegate. 1 to 4096 bytes.
+	// IPNS record of the grid key that names the delegate. 1 to 1024 bytes.
 	Delegation []byte `protobuf:"bytes,1,opt,name=delegation,proto3" json:"delegation,omitempty"`
-	// Envelope of the delegate's certificate. 0 to 4096 bytes; empty when the
+	// Envelope of the delegate's certificate. 0 to 1024 bytes; empty when the
 	// delegate speaks for itself.
 	Certificate   []byte `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -325,11 +325,11 @@ type Answer struct {
 	Failure *pb.Failure `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
 	// The caller holds the newest roster already; delegation and roster are empty.
 	Unchanged bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	// IPNS record of the grid key, at most 4096 bytes.
+	// IPNS record of the grid key, at most 1024 bytes.
 	Delegation []byte `protobuf:"bytes,3,opt,name=delegation,proto3" json:"delegation,omitempty"`
 	// Envelope of the roster, at most 1 MiB.
 	Roster []byte `protobuf:"bytes,4,opt,name=roster,proto3" json:"roster,omitempty"`
-	// Envelope of the caller's certificate, at most 4096 bytes; from the manager only.
+	// Envelope of the caller's certificate, at most 1024 bytes; from the manager only.
 	Certificate []byte `protobuf:"bytes,5,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	// Further nodes to enter the network by, at most 16.
 	Bootstrap     []*pb.Peer `protobuf:"bytes,6,rep,name=bootstrap,proto3" json:"bootstrap,omitempty"`
@@ -418,7 +418,7 @@ type Held struct {
 	// below has ended.
 	DelegationSequence uint64 `protobuf:"varint,2,opt,name=delegation_sequence,json=delegationSequence,proto3" json:"delegation_sequence,omitempty"`
 	RosterSequence     uint64 `protobuf:"varint,3,opt,name=roster_sequence,json=rosterSequence,proto3" json:"roster_sequence,omitempty"`
-	// The newest roster and its delegation, verbatim; at most 4096 bytes and 1 MiB.
+	// The newest roster and its delegation, verbatim; at most 1024 bytes and 1 MiB.
 	Delegation []byte `protobuf:"bytes,4,opt,name=delegation,proto3" json:"delegation,omitempty"`
 	Roster     []byte `protobuf:"bytes,5,opt,name=roster,proto3" json:"roster,omitempty"`
 	// The member's own certificate, verbatim; may be empty.
