@@ -1,0 +1,44 @@
+package storage
+
+// What tests see of the inside.
+
+type (
+	TestingOnlyDisk = disk
+	TestingOnlyFile = file
+)
+
+// TestingOnlyOpen is Open on any disk.
+func TestingOnlyOpen(cfg Config, d disk) (*Store, error) { return open(cfg, d) }
+
+// TestingOnlyContainer is what parseContainer says of a file.
+func TestingOnlyContainer(head []byte, size uint64) (data, torn uint64, leases uint32, err error) {
+	c, err := parseContainer(head, size)
+	return c.data, c.torn, c.leases, err
+}
+
+// TestingOnlySpans is a set of bytes.
+type TestingOnlySpans = spans
+
+func (s *spans) TestingOnlyAdd(begin, end uint64) uint64 { return s.add(begin, end) }
+func (s spans) TestingOnlyCovers(size uint64) bool       { return s.covers(size) }
+func (s spans) TestingOnlyOverlap(begin, end uint64) (n uint64) {
+	for _, t := range s.overlap(begin, end) {
+		n += t.end - t.begin
+	}
+	return n
+}
+func (s spans) TestingOnlyTotal() uint64 { return s.total() }
+
+// TestingOnlyUploads counts the uploads in progress and the bytes promised to them.
+func (s *Store) TestingOnlyUploads() (n int, promised uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.uploads), s.promised
+}
+
+// TestingOnlyPeers counts the peers that have uploads open.
+func (v *Server) TestingOnlyPeers() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.uploads)
+}
