@@ -23,6 +23,8 @@ var (
 	ErrNoMember error = &failure{"no account here", p2p.Denied}
 	// ErrSuspended means that the account may not be used.
 	ErrSuspended error = &failure{"account is suspended", p2p.Denied}
+	// ErrRevoked means that the key was revoked; it never gets approvals again.
+	ErrRevoked error = &failure{"key is revoked", p2p.Denied}
 	// ErrPayee means that whom the payer wants to pay does not serve that area.
 	ErrPayee error = &failure{"payee does not serve this area", p2p.Refused}
 	// ErrTariff means that the tariff is not the one that the payee's area

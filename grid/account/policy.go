@@ -75,18 +75,18 @@ func (p Policy) PeriodAt(now time.Time) uint64 {
 // size fills in caps and ends of an approval. had is the approval the channel has
 // already, zero for none: nothing is ever lowered. used and lookups are what was
 // signed for so far, want is what is granted beyond.
-func (p Policy) size(a billing.Approval, had billing.Approval, t billing.Tariff, used, lookups, want uint64, now time.Time) (billing.Approval, error) {
+func (p Policy) size(a, had billing.Approval, t billing.Tariff, used, lookups, want uint64, now time.Time) (billing.Approval, error) {
 	if used > maxGrant || lookups > maxGrant {
 		return billing.Approval{}, fmt.Errorf("%w: used %d bytes and %d look-ups", ErrMalformed, used, lookups)
 	}
 	a.CapBytes = max(had.CapBytes, used+want)
 	a.GraceBytes = max(had.GraceBytes, p.GraceBytes)
-	caps := lookups + p.Lookups
-	credits, err := t.Cost(a.CapBytes, caps)
+	lookups += p.Lookups
+	credits, err := t.Cost(a.CapBytes, lookups)
 	if err != nil {
 		return billing.Approval{}, fmt.Errorf("cost of the cap: %w", err)
 	}
-	limit, err := t.Cost(a.CapBytes+a.GraceBytes, caps)
+	limit, err := t.Cost(a.CapBytes+a.GraceBytes, lookups)
 	if err != nil {
 		return billing.Approval{}, fmt.Errorf("cost of the cap with grace: %w", err)
 	}

@@ -14,11 +14,11 @@ import (
 // Bounds of what a roster, certificate or ticket may hold. They are checked
 // before anything is allocated.
 const (
-	MaxMembers        = 4096 // members of one roster
-	MaxName           = 64   // bytes of UTF-8 in a name
-	MaxAddrs          = 8    // address hints of one member
-	MaxAddr           = 128  // bytes of one address hint
-	MaxClearinghouses = 16   // clearinghouses of one roster
+	MaxMembers        = 4096           // members of one roster
+	MaxName           = 64             // bytes of UTF-8 in a name
+	MaxAddrs          = 8              // address hints of one member
+	MaxAddr           = 128            // bytes of one address hint
+	MaxClearinghouses = 16             // clearinghouses of one roster
 	maxTariff         = area.MaxTariff // bytes of a sealed tariff
 )
 

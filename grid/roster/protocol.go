@@ -321,4 +321,3 @@ func peerFrom(m *p2ppb.Peer) (p2p.Peer, error) {
 }
 
 func keyBytes(k caps.PublicKey) []byte { return append([]byte(nil), k[:]...) }
-
