@@ -128,8 +128,9 @@ func (h *Hasher) ReadKey() ReadKey {
 // tagged is H of tahoe-formats 2. prefix is a tag in its netstring form. The digest stays
 // on the stack, so that hashing a block costs no allocation.
 func tagged(prefix string, x []byte) Hash {
+	var buf [96]byte
 	d := sha256.New()
-	d.Write([]byte(prefix))
+	d.Write(append(buf[:0], prefix...))
 	d.Write(x)
 	var inner Hash
 	d.Sum(inner[:0])
