@@ -23,6 +23,21 @@ const DHTPrefix = "/trunkline"
 // tries them again.
 const bootstrapInterval = 30 * time.Second
 
+const (
+	// readyTimeout bounds waiting for the first peer of the DHT, and
+	// readyPoll is how often it is looked for.
+	readyTimeout = 5 * time.Second
+	readyPoll    = 10 * time.Millisecond
+)
+
+// Limits of the DHT's routing table on peers of one neighbourhood (IPv4 /16,
+// IPv6 by autonomous system), so that renting one network does not buy the
+// table. They are wider than the public IPFS network's 2 and 3: ours is small.
+const (
+	maxNeighboursPerBucket = 3
+	maxNeighboursPerTable  = 8
+)
+
 // ErrNoDHT says that the host was made without [Config.DHT].
 var ErrNoDHT = errors.New("this host takes no part in the DHT")
 
@@ -51,7 +66,7 @@ func newRecordDHT(h host.Host, c Config) (*recordDHT, error) {
 		validator[kind] = v
 	}
 	gate := gater{allowPrivate: c.AllowPrivateAddrs}
-	kad, err := dht.New(h,
+	opts := []dht.Option{
 		dht.ProtocolPrefix(DHTPrefix),
 		dht.Mode(mode),
 		dht.Validator(validator),
@@ -65,11 +80,42 @@ func newRecordDHT(h host.Host, c Config) (*recordDHT, error) {
 			}
 			return out
 		}),
-	)
+	}
+	if !c.AllowPrivateAddrs {
+		opts = append(opts, dht.RoutingTablePeerDiversityFilter(
+			dht.NewRTPeerDiversityFilter(h, maxNeighboursPerBucket, maxNeighboursPerTable)))
+	}
+	kad, err := dht.New(h, opts...)
 	if err != nil {
 		return nil, err
 	}
 	return &recordDHT{kad}, nil
+}
+
+// ready waits until the routing table has somebody in it, which takes a few
+// round trips after the first bootstrap peer was connected. A host without
+// bootstrap peers does not wait: it may be the first.
+func (h *Host) ready(ctx context.Context) error {
+	if h.dht == nil {
+		return ErrNoDHT
+	}
+	if len(h.config.Bootstrap) == 0 || h.DHTPeers() > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for h.DHTPeers() == 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no bootstrap peer of the DHT answered: %w", ErrUnavailable)
+		case <-h.ctx.Done():
+			return ErrClosed
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // find asks the DHT where a peer is.
@@ -82,8 +128,8 @@ func (d *recordDHT) find(ctx context.Context, id peer.ID) (peer.AddrInfo, error)
 // PutRecord stores value under key at the DHT's closest nodes. A nil error is
 // no proof that a newer record did not win: look first.
 func (h *Host) PutRecord(ctx context.Context, key string, value []byte) error {
-	if h.dht == nil {
-		return ErrNoDHT
+	if err := h.ready(ctx); err != nil {
+		return err
 	}
 	if err := h.dht.PutValue(ctx, key, value); err != nil {
 		return fmt.Errorf("storing in the DHT: %w", err)
@@ -96,8 +142,8 @@ func (h *Host) PutRecord(ctx context.Context, key string, value []byte) error {
 // closed when the look-up is over or ctx ends; the caller must drain it or
 // cancel ctx.
 func (h *Host) SearchRecord(ctx context.Context, key string) (<-chan []byte, error) {
-	if h.dht == nil {
-		return nil, ErrNoDHT
+	if err := h.ready(ctx); err != nil {
+		return nil, err
 	}
 	values, err := h.dht.SearchValue(ctx, key, dht.Quorum(0))
 	if err != nil {

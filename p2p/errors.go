@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"net"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -254,8 +254,9 @@ func streamError(err error) error {
 	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // exact values, as io.Reader promises
 		return err
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("%w: %w", ErrStepTimeout, os.ErrDeadlineExceeded)
+	var timed net.Error
+	if errors.As(err, &timed) && timed.Timeout() { // each multiplexer has its own
+		return fmt.Errorf("%w: %w", ErrStepTimeout, err)
 	}
 	var reset *network.StreamError
 	if errors.As(err, &reset) && reset.Remote {

@@ -70,9 +70,12 @@ func openError(to Peer, p Protocol, err error) error {
 		return fmt.Errorf("peer %s does not speak %s: %w", to.Key, p.ID, ErrUnsupported)
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return fmt.Errorf("opening %s to %s: too many streams: %w", p.ID, to.Key, ErrBusy)
-	default:
-		return fmt.Errorf("opening %s: %w", p.ID, &UnreachableError{Peer: to, Cause: streamError(err)})
 	}
+	err = streamError(err)
+	if errors.As(err, new(*RemoteError)) { // the handler ended it before we were done
+		return fmt.Errorf("opening %s: %w", p.ID, err)
+	}
+	return fmt.Errorf("opening %s: %w", p.ID, &UnreachableError{Peer: to, Cause: err})
 }
 
 // Connect makes sure there is a connection to peer, with the rules of Open.
@@ -99,6 +102,11 @@ func (h *Host) connect(ctx context.Context, to Peer, info peer.AddrInfo) error {
 		return nil
 	}
 	h.host.Peerstore().AddAddrs(info.ID, info.Addrs, hintTTL)
+	// libp2p refuses to dial again for seconds to minutes after a failure,
+	// which outlasts most restarts. When to try again is the caller's choice.
+	if network, ok := h.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		network.Backoff().Clear(info.ID)
+	}
 	err := h.host.Connect(ctx, peer.AddrInfo{ID: info.ID})
 	if err == nil {
 		return nil
@@ -115,13 +123,21 @@ func (h *Host) connect(ctx context.Context, to Peer, info peer.AddrInfo) error {
 	return unreachable(to, err)
 }
 
+// errNotDialled is the reason shown for addresses that the dial filter holds
+// back.
+var errNotDialled = errors.New("not dialled, as it is not a public TCP or QUIC address")
+
 // unreachable turns a dial's error into ours.
 func unreachable(to Peer, err error) error {
 	out := &UnreachableError{Peer: to, Cause: err}
 	var dial *swarm.DialError
 	if errors.As(err, &dial) {
 		for _, t := range dial.DialErrors {
-			out.Tried = append(out.Tried, fmt.Sprintf("%s: %v", t.Address, t.Cause))
+			reason := t.Cause
+			if errors.Is(reason, swarm.ErrGaterDisallowedConnection) {
+				reason = errNotDialled
+			}
+			out.Tried = append(out.Tried, fmt.Sprintf("%s: %v", t.Address, reason))
 		}
 	}
 	return out

@@ -44,7 +44,7 @@ func (r *Resolver) run(ctx context.Context, area caps.AreaCode, report func(Step
 	}
 	if r.config.DHT != nil {
 		for i := range Replicas {
-			l.wg.Go(func() { l.askDHT(ctx, RecordKey(i, area.Key()), "delegation", l.gotDelegation(ctx)) })
+			l.wg.Go(func() { l.askDHT(ctx, RecordKey(i, area.Key()), layerDelegation, l.gotDelegation(ctx)) })
 		}
 	}
 	for _, d := range r.config.Directories {
@@ -72,7 +72,7 @@ func (l *lookup) step(s Step) {
 
 // reportCache tells what was known before.
 func (l *lookup) reportCache() {
-	s := Step{Source: FromCache, Where: "on disk", Layer: "record", Outcome: Found}
+	s := Step{Source: FromCache, Where: "on disk", Layer: layerRecord, Outcome: Found}
 	info, err := l.r.config.Cache.Get(l.area)
 	switch {
 	case err == nil:
@@ -92,11 +92,11 @@ func (l *lookup) askDirectory(ctx context.Context, d p2p.Peer) {
 	r, err := Lookup(ctx, l.r.config.Host, d, l.area)
 	switch {
 	case err == nil:
-		s.Layer = "record"
+		s.Layer = layerRecord
 		l.offer(s, r)
 		return
 	case absent(err):
-		s.Outcome, s.Layer = Nothing, "record"
+		s.Outcome, s.Layer = Nothing, layerRecord
 	default:
 		s.Outcome, s.Err = Failed, err
 	}
@@ -163,7 +163,7 @@ func (l *lookup) gotDelegation(ctx context.Context) func(Step, []byte) {
 		}
 		if !known {
 			for i := range Replicas {
-				l.wg.Go(func() { l.askDHT(ctx, RecordKey(i, d.Delegate), "sheet", l.gotSheet(d.Delegate)) })
+				l.wg.Go(func() { l.askDHT(ctx, RecordKey(i, d.Delegate), layerSheet, l.gotSheet(d.Delegate)) })
 			}
 		}
 	}

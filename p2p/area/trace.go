@@ -30,6 +30,13 @@ const (
 	FromDirectory Source = "directory"
 )
 
+// The layers of a record, as Step.Layer has them.
+const (
+	layerDelegation = "delegation"
+	layerSheet      = "sheet"
+	layerRecord     = "record" // both
+)
+
 // Step is one thing that happened in a look-up, for people who want to see
 // where a record came from and why others were not believed.
 type Step struct {
@@ -68,6 +75,7 @@ type verdict struct {
 	refusal           error
 	nothing, failures int
 	failure           error
+	delegated         bool // a delegation was found
 }
 
 // refusals in rising order of what they tell.
@@ -90,6 +98,8 @@ func (v *verdict) add(s Step) {
 		if v.refusal == nil || rank(s.Err) > rank(v.refusal) {
 			v.refusal = s.Err
 		}
+	case Found:
+		v.delegated = v.delegated || s.Layer == layerDelegation
 	case Nothing:
 		v.nothing++
 	case Failed:
@@ -104,6 +114,8 @@ func (v *verdict) err() error {
 		return v.refusal
 	case v.failures > 0:
 		return fmt.Errorf("%w; the last of %d failures: %w", ErrNoAnswer, v.failures, v.failure)
+	case v.delegated:
+		return fmt.Errorf("%w: its delegate is known, but no contact sheet is out", ErrNoAnswer)
 	case v.nothing > 0:
 		return ErrUnknownArea
 	default:
