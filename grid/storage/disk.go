@@ -21,7 +21,7 @@ type disk interface {
 	Rename(from, to string) error
 	// Remove removes a file or an empty directory.
 	Remove(name string) error
-	// List returns the names in a directory, none if there is no such directory.
+	// List returns the names in a directory, none if there is no such directory or it is a file.
 	List(name string) ([]string, error)
 	// SyncDir makes the names in a directory durable.
 	SyncDir(name string) error
@@ -82,7 +82,7 @@ func (d rootDisk) Rename(from, to string) error { return d.root.Rename(from, to)
 func (d rootDisk) Remove(name string) error { return d.root.Remove(name) }
 
 func (d rootDisk) List(name string) ([]string, error) {
-	f, err := d.root.Open(name)
+	f, err := d.root.OpenFile(name, os.O_RDONLY|openNonblock, 0)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
@@ -90,6 +90,9 @@ func (d rootDisk) List(name string) ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.IsDir() {
+		return nil, err
+	}
 	return f.Readdirnames(-1)
 }
 

@@ -4,9 +4,9 @@
 //
 // A [Store] reads and writes the directory tree of a Tahoe-LAFS storage server, byte for byte:
 //
-//	shares/<p>/<SI>/<shnum>                        complete shares
-//	shares/incoming/<p>/<SI>/<shnum>.<n>.trunkline our uploads in progress
-//	corruption-advisories/<time>--<SI>-<shnum>     reports from clients
+//	shares/<p>/<SI>/<shnum>                      complete shares
+//	shares/incoming/<SI>-<shnum>.<n>.trunkline   our uploads in progress
+//	corruption-advisories/<time>--<SI>-<shnum>   reports from clients
 //
 // so an existing Tahoe directory can be served as it is. Never run a Tahoe node and a Store in
 // read-write mode on one directory: the node deletes shares/incoming whole when it starts.

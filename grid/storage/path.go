@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -29,9 +30,11 @@ func (id shareID) bucket() string { return bucketDir(sharesDir, id.si) }
 
 func (id shareID) path() string { return path.Join(id.bucket(), strconv.Itoa(id.num)) }
 
-// incoming is the path of the n-th upload of this process.
+// incoming is the path of the n-th upload of this process. Unlike Tahoe's, our uploads stand side by
+// side in one directory: only the process that writes them looks for them, and making and removing two
+// directories for each costs more than the rest of a small upload.
 func (id shareID) incoming(n uint64) string {
-	return path.Join(bucketDir(incomingDir, id.si), strconv.Itoa(id.num)+"."+strconv.FormatUint(n, 10)+uploadSuffix)
+	return fmt.Sprintf("%s/%s-%d.%d%s", incomingDir, id.si, id.num, n, uploadSuffix)
 }
 
 func bucketDir(parent string, si caps.StorageIndex) string {

@@ -526,8 +526,11 @@ func (r *Remote) connect(ctx context.Context, s *slot) (*lane, error) {
 	defer context.AfterFunc(r.ctx, done)()
 	stream, err := r.host.Open(dialing, r.peer, Protocol)
 	if err != nil {
-		if r.ctx.Err() != nil {
+		switch {
+		case r.ctx.Err() != nil:
 			return nil, ErrClosed
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
 		}
 		return nil, fmt.Errorf("connecting to the storage server: %w", err)
 	}

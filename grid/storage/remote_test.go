@@ -308,7 +308,7 @@ func TestRemoteCancel(t *testing.T) {
 	var group sync.WaitGroup
 	for worker := range 4 {
 		group.Go(func() {
-			for i := range 50 {
+			for i := range 20 {
 				ctx, stop := context.WithCancel(t.Context())
 				b := make([]byte, len(data))
 				done := make(chan error)

@@ -52,7 +52,7 @@ type Store struct {
 	handles *handles
 
 	alloc  sync.Mutex // one Allocate at a time; taken before all others
-	tree   sync.Mutex // making a directory and using it, against removing empty ones
+	tree   sync.Mutex // making a bucket and putting a share in it, against removing an empty one
 	leases sync.Mutex // one change of a share's leases at a time
 
 	mu         sync.Mutex // guards the rest; never held during input or output
@@ -212,50 +212,25 @@ func (s *Store) fail(err error) {
 	}
 }
 
-// walk calls fn for each entry two levels below dir: the buckets of shares or of incoming.
-func (s *Store) walk(dir string, fn func(bucket string) error) error {
-	prefixes, err := s.disk.List(dir)
+// sweep removes our own files under incoming.
+func (s *Store) sweep() error {
+	names, err := s.disk.List(incomingDir)
 	if err != nil {
 		return err
 	}
-	for _, p := range prefixes {
-		if len(p) != 2 { // incoming itself, and what is not ours
+	for _, name := range names {
+		if !isUpload(name) {
 			continue
 		}
-		buckets, err := s.disk.List(path.Join(dir, p))
-		if err != nil {
+		if err := s.disk.Remove(path.Join(incomingDir, name)); err != nil {
 			return err
-		}
-		for _, b := range buckets {
-			if err := fn(path.Join(dir, p, b)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// sweep removes our own files under incoming, and the directories that this leaves empty.
-func (s *Store) sweep() error {
-	return s.walk(incomingDir, func(bucket string) error {
-		names, err := s.disk.List(bucket)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if !isUpload(name) {
-				continue
-			}
-			if err := s.disk.Remove(path.Join(bucket, name)); err != nil {
-				return err
-			}
-		}
-		s.prune(bucket)
-		return nil
-	})
-}
-
-// prune removes a bucket's directory and its parent if they are empty; if not, the disk refuses.
+// prune removes the directories that a share was to be put in, if they are empty; if not, the disk
+// refuses.
 func (s *Store) prune(bucket string) {
 	s.tree.Lock()
 	defer s.tree.Unlock()
@@ -266,24 +241,46 @@ func (s *Store) prune(bucket string) {
 
 // measure adds up the sizes of the share files.
 func (s *Store) measure() (total uint64, err error) {
-	err = s.walk(sharesDir, func(bucket string) error {
-		names, err := s.disk.List(bucket)
+	prefixes, err := s.disk.List(sharesDir)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range prefixes {
+		if len(p) != 2 { // incoming, and what is not ours
+			continue
+		}
+		dir := path.Join(sharesDir, p)
+		buckets, err := s.disk.List(dir)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		for _, name := range names {
-			if _, ok := shareNumber(name); !ok {
-				continue
+		for _, b := range buckets {
+			n, err := s.measureBucket(path.Join(dir, b))
+			if err != nil {
+				return 0, err
 			}
-			size, err := s.fileSize(path.Join(bucket, name))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			total += size
+			total += n
 		}
-		return nil
-	})
-	return total, err
+	}
+	return total, nil
+}
+
+func (s *Store) measureBucket(bucket string) (total uint64, err error) {
+	names, err := s.disk.List(bucket)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		if _, ok := shareNumber(name); !ok {
+			continue
+		}
+		size, err := s.fileSize(path.Join(bucket, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		total += size
+	}
+	return total, nil
 }
 
 func (s *Store) fileSize(name string) (uint64, error) {

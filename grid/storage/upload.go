@@ -157,7 +157,7 @@ func (s *Store) begin(id shareID, size uint64, renew, cancel caps.Secret) (*Uplo
 	if err := s.admit(u); err != nil {
 		return nil, err
 	}
-	f, err := s.createIncoming(u)
+	f, err := s.disk.Create(u.name)
 	if err == nil {
 		u.file = f
 		if _, err = f.WriteAt(containerHeader(size), 0); err == nil {
@@ -206,20 +206,6 @@ func fits(need, total uint64, others ...uint64) bool {
 		total -= o
 	}
 	return need <= total
-}
-
-// createIncoming makes the upload's file and the directories it stands in.
-func (s *Store) createIncoming(u *Upload) (file, error) {
-	bucket := path.Dir(u.name)
-	s.tree.Lock()
-	defer s.tree.Unlock()
-	if err := s.disk.Mkdir(path.Dir(bucket)); err != nil {
-		return nil, err
-	}
-	if err := s.disk.Mkdir(bucket); err != nil {
-		return nil, err
-	}
-	return s.disk.Create(u.name)
 }
 
 // fileSize is the size of the container that the upload becomes.
@@ -398,7 +384,6 @@ func (u *Upload) end(err error) {
 			s.log.Warn("an abandoned upload could not be removed, it will be at the next start", "err", rerr)
 		}
 	}
-	s.prune(path.Dir(u.name))
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
