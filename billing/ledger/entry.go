@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -40,4 +41,15 @@ func (e Entry) Chain(previous [32]byte) [32]byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(e.BookedAt))
 	b = append(b, voucher[:]...)
 	return sha256.Sum256(b)
+}
+
+// Above reports whether voucher v is higher than w of the same channel: in
+// credits, then bytes, then look-ups. The highest voucher is what a channel
+// owes, whatever the order in which they come.
+func Above(v, w billing.Voucher) bool {
+	return cmp.Or(
+		cmp.Compare(v.Credits, w.Credits),
+		cmp.Compare(v.Bytes, w.Bytes),
+		cmp.Compare(v.Lookups, w.Lookups),
+	) > 0
 }
