@@ -51,7 +51,7 @@ type Faults struct {
 	Claim []storage.ShareInfo
 	// Serve answers reads of the key with the share of the value.
 	Serve map[int]int
-	// ReadOnly refuses every allocation, in the way of a full server.
+	// ReadOnly refuses every allocation.
 	ReadOnly bool
 	// CommitLost completes the commit and then reports this error.
 	CommitLost error
@@ -258,17 +258,25 @@ func (s *Server) Allocate(ctx context.Context, si caps.StorageIndex, nums []int,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Allocates++
+	if s.faults.ReadOnly {
+		return nil, nil, storage.ErrReadOnly
+	}
+	full := false
 	for _, num := range nums {
 		switch {
 		case s.shares[si][num] != nil:
 			have = append(have, num)
-		case s.faults.ReadOnly:
+		case s.uploads[upload{si, num}] != nil: // somebody else's
 		case s.capacity >= 0 && s.used+int64(size) > s.capacity:
+			full = true
 		default:
 			s.used += int64(size)
 			s.uploads[upload{si, num}] = &incoming{data: make([]byte, size)}
 			allocated = append(allocated, num)
 		}
+	}
+	if full && len(have)+len(allocated) == 0 {
+		return nil, nil, storage.ErrNoSpace
 	}
 	return have, allocated, nil
 }
