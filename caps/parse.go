@@ -63,8 +63,11 @@ func explainUnknown(text string) error {
 			return fmt.Errorf("%w: the beginning must be spelled %q", ErrMalformed, uriLead+known+":")
 		}
 	}
-	if strings.EqualFold(name, "LD") {
+	switch {
+	case strings.EqualFold(name, "LD"):
 		return fmt.Errorf("%w: the beginning must be spelled %q", ErrMalformed, uriLead+longDistance)
+	case strings.EqualFold(name, "URI"):
+		return fmt.Errorf("%w: %q stands there twice", ErrMalformed, uriLead)
 	}
 	return ErrUnknownKind
 }

@@ -62,8 +62,9 @@ func (k ReadKey) Equal(o ReadKey) bool { return k.equal(o.key16) }
 func (k ReadKey) StorageIndex() StorageIndex { return StorageIndexOf(k) }
 
 // Secret is a lease secret or a write enabler: 32 bytes between one client and one
-// server. It prints as "[secret]" and encoders refuse it, but being an array it can be
-// printed as an unexported field of something else: keep it out of structs that are.
+// server. It prints as "[secret]" and encoders refuse it; but being an array, which the
+// share protocol needs, it shows where fmt asks no method: as an unexported field of
+// something that is printed, and under the mistaken verb %p. Keep it out of such structs.
 type Secret [32]byte
 
 // Equal compares in constant time.
