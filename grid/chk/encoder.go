@@ -27,8 +27,9 @@ type EncoderConfig struct {
 //
 // EncodeSegment may run for several segments at once, on as many cores as the caller likes; each segment is encoded
 // exactly once, in any order. The one hash that spans the file is taken in order all the same: a segment that comes
-// early waits in memory for those before it, and whichever call brings the next one absorbs all that follow. So memory
-// is bounded by how far the caller runs ahead: keep a window of a few segments and fill it in order.
+// early waits in memory for those before it, and whichever call brings the next one absorbs all that follow. While one
+// call is at that, others wait rather than pile up more than maxEarly segments. So memory is bounded by how far the
+// caller itself runs ahead: keep a window of a few segments and fill it in order.
 //
 // Every byte of ciphertext is hashed three times (its block, its segment, the file), each parity byte once: that is
 // what the format asks for. Nothing is copied; the encryption writes the segment where its pieces are.
@@ -47,6 +48,7 @@ type Encoder struct {
 	blocks    [][]caps.Hash // by share, then segment; one row serves all shares if k = 1
 
 	mu        sync.Mutex
+	caughtUp  sync.Cond // next has moved, or nobody is absorbing any more
 	begun     []bool
 	early     map[int]*Blocks // encrypted, waiting to be absorbed
 	next      int             // the segment to absorb
@@ -54,6 +56,9 @@ type Encoder struct {
 	whole     *caps.Hasher    // used only by who set absorbing
 	done      int             // segments encoded
 }
+
+// maxEarly is how many segments may wait for the hash over the whole file while it is catching up.
+const maxEarly = 8
 
 // NewEncoder prepares to encode one file.
 //
@@ -87,6 +92,7 @@ func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 		early:     make(map[int]*Blocks),
 		whole:     caps.NewCrypttextHash(),
 	}
+	e.caughtUp.L = &e.mu
 	for i := range e.blocks {
 		if i > 0 && g.K == 1 {
 			e.blocks[i] = e.blocks[0]
@@ -173,6 +179,9 @@ func (e *Encoder) begin(seg int) (*Blocks, error) {
 		return nil, fmt.Errorf("%w: segment %d of %d", ErrNoSegment, seg, e.g.Segments)
 	}
 	e.mu.Lock()
+	for e.absorbing && len(e.early) >= maxEarly { // never for a gap: the segment that fills it may be this one
+		e.caughtUp.Wait()
+	}
 	repeated := e.begun[seg]
 	e.begun[seg] = true
 	e.mu.Unlock()
@@ -253,8 +262,10 @@ func (e *Encoder) absorb(b *Blocks) {
 		b.Release()
 		e.mu.Lock()
 		e.next++
+		e.caughtUp.Broadcast()
 	}
 	e.absorbing = false
+	e.caughtUp.Broadcast()
 }
 
 // Finish computes the hash trees once all segments are encoded, and with them the cap. It is called once, when no

@@ -12,6 +12,7 @@ import (
 
 	"trunkline/caps"
 	"trunkline/grid/chk"
+	"trunkline/grid/fec"
 )
 
 // plaintextOf is the manifest's recipe sha256-counter: SHA-256(seed ‖ u64(i)) for i = 0, 1, …, cut to length.
@@ -108,10 +109,12 @@ type reader struct {
 	v      caps.CHKVerify
 	shares map[int][]byte
 	blame  map[int]error // why a share was dropped
+	ueb    *chk.UEB      // the first good one
+	code   *fec.Code     // nil: made anew
 }
 
 func newReader(v caps.CHKVerify, shares map[int][]byte) *reader {
-	return &reader{v, shares, map[int]error{}}
+	return &reader{v: v, shares: shares, blame: map[int]error{}}
 }
 
 // source is a share that has passed so far.
@@ -132,9 +135,12 @@ func (r *reader) open(num int) (*source, *chk.UEB, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	u, err := chk.ParseUEB(raw, r.v)
-	if err != nil {
-		return nil, nil, err
+	u := r.ueb
+	if u == nil || !bytes.Equal(raw, u.Raw) {
+		if u, err = chk.ParseUEB(raw, r.v); err != nil {
+			return nil, nil, err
+		}
+		r.ueb = u
 	}
 	if err := l.Fit(u.Geometry); err != nil {
 		return nil, nil, err
@@ -165,7 +171,7 @@ func (r *reader) read() ([]byte, error) {
 		return nil, errNoShares
 	}
 	g := u.Geometry
-	d, err := chk.NewDecoder(g, nil)
+	d, err := chk.NewDecoder(g, r.code)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ type fields []field
 
 // parseFields reads the list of fields, whose keys must ascend.
 func parseFields(b []byte) (fields, error) {
-	var out fields
+	out := make(fields, 0, 11)
 	for len(b) > 0 {
 		key, rest, ok := bytes.Cut(b, []byte(":"))
 		if !ok || len(key) == 0 || bytes.ContainsFunc(key, notKey) {
