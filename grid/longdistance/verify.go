@@ -1,0 +1,67 @@
+package longdistance
+
+import (
+	"fmt"
+	"sync"
+
+	"trunkline/caps"
+	"trunkline/grid/chk"
+	"trunkline/p2p"
+)
+
+// freshTreeEvery is after how many segments a verifier starts over with an empty
+// tree, so that its memory does not grow with the file.
+const freshTreeEvery = 4096
+
+// verifier checks the segments of one request, in order, each once.
+type verifier struct {
+	ueb   *chk.UEB
+	first int // where the request began
+	tree  *caps.PartialTree
+	added int
+}
+
+func newVerifier(u *chk.UEB, first int) *verifier {
+	return &verifier{ueb: u, first: first, tree: caps.NewPartialTree(u.Geometry.Segments, u.CrypttextRoot)}
+}
+
+// check verifies segment i and returns its whole chain, for the next hop.
+func (v *verifier) check(i int, data, hashes []byte) ([]caps.Node, error) {
+	leaves := v.ueb.Geometry.Segments
+	nodes, err := parseChain(hashes, v.first, i, leaves)
+	if err != nil {
+		return nil, err
+	}
+	h := caps.CrypttextSegmentHash(data)
+	if err := v.tree.Add(i, h, nodes); err != nil {
+		return nil, fmt.Errorf("segment %d: %w: %w", i, ErrProof, err)
+	}
+	chain, err := v.tree.Chain(i)
+	if err != nil {
+		return nil, fmt.Errorf("segment %d: %w: %w", i, p2p.ErrInternal, err)
+	}
+	if v.added++; v.added%freshTreeEvery == 0 {
+		v.tree = caps.NewPartialTree(leaves, v.ueb.CrypttextRoot)
+		if err := v.tree.Add(i, h, chain); err != nil {
+			return nil, fmt.Errorf("segment %d: %w: %w", i, p2p.ErrInternal, err)
+		}
+	}
+	return chain, nil
+}
+
+// buffers lends buffers for segments. The zero value is ready.
+type buffers struct{ pool sync.Pool }
+
+// get returns a buffer of n bytes.
+func (b *buffers) get(n int) *[]byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		if cap(*p) >= n {
+			*p = (*p)[:n]
+			return p
+		}
+	}
+	buf := make([]byte, n)
+	return &buf
+}
+
+func (b *buffers) put(p *[]byte) { b.pool.Put(p) }
