@@ -56,7 +56,6 @@ type container struct {
 	created uint32 // share length at creation as the header has it, capped at 2^32-1
 	leases  uint32
 	data    uint64 // length of the share
-	torn    uint64 // bytes behind the last lease that a lease addition cut short left there
 }
 
 // parseContainer reads the geometry of a share file of size bytes from its first bytes (magicSize of
@@ -90,8 +89,8 @@ func parseContainer(head []byte, size uint64) (container, error) {
 		return container{}, fmt.Errorf("%w: %d leases do not fit in %d bytes", ErrDamaged, c.leases, size)
 	}
 	c.data = body - tail
-	if excess := c.data - uint64(c.created); c.created != math.MaxUint32 && c.data > uint64(c.created) && excess <= leaseSize {
-		c.torn, c.data = excess, uint64(c.created)
+	if created := uint64(c.created); created != math.MaxUint32 && created < c.data && c.data-created <= leaseSize {
+		c.data = created
 	}
 	return c, nil
 }
@@ -101,7 +100,7 @@ func (c container) leaseOffset(i uint32) int64 {
 	return int64(headerSize + c.data + uint64(i)*leaseSize) //nolint:gosec // within a file that exists, or one whose size Allocate bounded
 }
 
-// end is the size of the file without torn bytes.
+// end is where the next lease goes: the size of the file, unless an addition was cut short.
 func (c container) end() int64 { return c.leaseOffset(c.leases) }
 
 // stored is what a container of this version keeps of a secret.

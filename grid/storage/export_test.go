@@ -11,9 +11,9 @@ type (
 func TestingOnlyOpen(cfg Config, d disk) (*Store, error) { return open(cfg, d) }
 
 // TestingOnlyContainer is what parseContainer says of a file.
-func TestingOnlyContainer(head []byte, size uint64) (data, torn uint64, leases uint32, err error) {
+func TestingOnlyContainer(head []byte, size uint64) (data uint64, leases uint32, err error) {
 	c, err := parseContainer(head, size)
-	return c.data, c.torn, c.leases, err
+	return c.data, c.leases, err
 }
 
 // TestingOnlySpans is a set of bytes.

@@ -122,13 +122,8 @@ func (s *Store) overwriteLease(f file, at int64, l Lease) error {
 }
 
 // appendLease adds a record, and counts it when it is durable. A cut between the two leaves bytes that
-// [parseContainer] knows for what they are and the next addition overwrites.
+// [parseContainer] knows for what they are and the next record covers.
 func (s *Store) appendLease(f file, c container, l Lease) error {
-	if c.torn > 0 {
-		if err := f.Truncate(c.end()); err != nil {
-			return diskError("removing half a lease", err)
-		}
-	}
 	if _, err := f.WriteAt(l.append(nil), c.end()); err != nil {
 		return errors.Join(diskError("adding the lease", err), f.Truncate(c.end()))
 	}

@@ -243,3 +243,29 @@ func TestSyncFailureIsFatal(t *testing.T) {
 	}
 	mustEqual(t, contents(t, s, index(1), 0), pattern(10))
 }
+
+// A share whose name may not be durable is not left there to be counted on.
+func TestDirectorySyncFailure(t *testing.T) {
+	t.Parallel()
+	for step := 6; step <= 8; step++ { // lease, sync, two directories, rename, and these three
+		d := newMemDisk()
+		s, err := storage.TestingOnlyOpen(storage.Config{Now: newClock().Now}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := allocate(t, s, index(1), 0, 10)
+		if err := u.WriteAt(pattern(10), 0); err != nil {
+			t.Fatal(err)
+		}
+		d.failAt = d.steps + step
+		if err := u.Commit(); !errors.Is(err, errInjected) {
+			t.Fatalf("commit: %v", err)
+		}
+		if files := d.files(); len(files) != 0 {
+			t.Errorf("step %d: %d files are left", step, len(files))
+		}
+		if _, _, err := s.Allocate(index(1), []int{0}, 10, renew, cancel); !errors.Is(err, storage.ErrFailed) {
+			t.Errorf("step %d: %v", step, err)
+		}
+	}
+}

@@ -186,7 +186,7 @@ func TestRemoteIncompleteCommit(t *testing.T) {
 	if _, _, err := w.remote.Allocate(ctx, index(1), []int{0}, 100, renew, cancel); err != nil {
 		t.Fatal(err)
 	}
-	for _, cut := range [][2]int{{0, 50}, {51, 100}} {
+	for _, cut := range [][2]int{{0, 50}, {51, 99}} {
 		if err := w.remote.Write(ctx, index(1), 0, uint64(cut[0]), data[cut[0]:cut[1]]); err != nil {
 			t.Fatal(err)
 		}
@@ -195,6 +195,12 @@ func TestRemoteIncompleteCommit(t *testing.T) {
 		t.Fatalf("a share with a hole: %v", err)
 	}
 	if err := w.remote.Write(ctx, index(1), 0, 50, data[50:51]); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.remote.Commit(ctx, index(1), 0); !errors.Is(err, storage.ErrIncomplete) {
+		t.Fatalf("a share without its end: %v", err)
+	}
+	if err := w.remote.Write(ctx, index(1), 0, 99, data[99:]); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.remote.Commit(ctx, index(1), 0); err != nil {
