@@ -8,19 +8,15 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
-
 	"trunkline/billing"
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
-	"trunkline/p2p"
+	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p/area"
 )
 
 const (
 	gridKeyFile = "grid.key"
 	hostKeyFile = "manager.key"
-	maxKeyBytes = 4096
 )
 
 // CreateConfig describes a new grid.
@@ -81,11 +77,11 @@ func Create(cfg CreateConfig) (caps.AreaCode, error) {
 			return none, fmt.Errorf("%s: %w", filepath.Join(cfg.Dir, f), ErrExists)
 		}
 	}
-	gridKey, gridID, err := newKey()
+	gridKey, gridID, err := keyfile.Generate()
 	if err != nil {
 		return none, err
 	}
-	hostKey, hostID, err := newKey()
+	hostKey, hostID, err := keyfile.Generate()
 	if err != nil {
 		return none, err
 	}
@@ -114,57 +110,14 @@ func Create(cfg CreateConfig) (caps.AreaCode, error) {
 	}
 	// The state file comes last: without it there is no grid, and keys that a crash
 	// left behind stop a second attempt until somebody has looked at them.
-	if err := writeKey(filepath.Join(cfg.Dir, gridKeyFile), gridKey); err != nil {
+	if err := keyfile.Write(filepath.Join(cfg.Dir, gridKeyFile), gridKey); err != nil {
 		return none, err
 	}
-	if err := writeKey(filepath.Join(cfg.Dir, hostKeyFile), hostKey); err != nil {
+	if err := keyfile.Write(filepath.Join(cfg.Dir, hostKeyFile), hostKey); err != nil {
 		return none, err
 	}
 	if err := s.save(cfg.Dir); err != nil {
 		return none, err
 	}
 	return s.Area, nil
-}
-
-func newKey() (crypto.PrivKey, caps.PublicKey, error) {
-	key, err := p2p.GenerateKey()
-	if err != nil {
-		return nil, caps.PublicKey{}, fmt.Errorf("making key: %w", err)
-	}
-	id, err := p2p.KeyOf(key)
-	if err != nil {
-		return nil, caps.PublicKey{}, fmt.Errorf("making key: %w", err)
-	}
-	return key, id, nil
-}
-
-func writeKey(path string, key crypto.PrivKey) error {
-	b, err := p2p.MarshalKey(key)
-	if err != nil {
-		return fmt.Errorf("writing key: %w", err)
-	}
-	if err := durable.CreateFile(path, b); err != nil {
-		return fmt.Errorf("writing key: %w", err)
-	}
-	return nil
-}
-
-// readKey reads a key file and checks that it is the key that belongs there.
-func readKey(path string, want caps.PublicKey) (crypto.PrivKey, error) {
-	b, err := durable.ReadSecret(path, maxKeyBytes)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	key, err := p2p.UnmarshalKey(b)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrKey, filepath.Base(path), err)
-	}
-	id, err := p2p.KeyOf(key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrKey, filepath.Base(path), err)
-	}
-	if id != want {
-		return nil, fmt.Errorf("%w: %s holds %s, not %s", ErrKey, filepath.Base(path), id, want)
-	}
-	return key, nil
 }

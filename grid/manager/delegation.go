@@ -9,6 +9,7 @@ import (
 
 	"trunkline/caps"
 	"trunkline/grid/roster"
+	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p/area"
 )
 
@@ -35,7 +36,7 @@ func (m *Manager) renewDelegation(s *state, now time.Time) (bool, error) {
 // delegate signs the next delegation into s. Errors: fs.ErrNotExist without the
 // grid key's file.
 func (m *Manager) delegate(s *state, now time.Time) error {
-	key, err := readKey(m.cfg.GridKey, s.Area.Key())
+	key, err := keyfile.Read(m.cfg.GridKey, s.Area.Key())
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (m *Manager) delegate(s *state, now time.Time) error {
 }
 
 // RenewDelegation signs a new delegation now, with the grid key's file in its place.
-// Errors: ErrNoGridKey; ErrKey.
+// Errors: ErrNoGridKey; keyfile.ErrKey.
 func (m *Manager) RenewDelegation(ctx context.Context) (Status, error) {
 	err := m.change(ctx, func(s *state) error {
 		err := m.delegate(s, m.cfg.Now())
@@ -69,7 +70,7 @@ func (m *Manager) RenewDelegation(ctx context.Context) (Status, error) {
 // [Manager.InstallDelegation]. sequence must be higher than the grid's last
 // (see [Status]).
 func SignDelegation(gridKeyFile string, code caps.AreaCode, delegate caps.PublicKey, sequence uint64, now time.Time, life time.Duration) ([]byte, error) {
-	key, err := readKey(gridKeyFile, code.Key())
+	key, err := keyfile.Read(gridKeyFile, code.Key())
 	if err != nil {
 		return nil, err
 	}

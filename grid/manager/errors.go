@@ -9,8 +9,6 @@ var (
 	ErrNoGrid = errors.New("there is no grid in this folder; make one with grid create")
 	// ErrState means that the state file is damaged or of a newer program.
 	ErrState = errors.New("state file cannot be used")
-	// ErrKey means that a key file is not what it ought to be.
-	ErrKey = errors.New("key file cannot be used")
 	// ErrNoMember means that no member has this key.
 	ErrNoMember = errors.New("no such member")
 	// ErrRevoked means that the key was revoked; the node has to make a new one.

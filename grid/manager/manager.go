@@ -20,6 +20,7 @@ import (
 	"trunkline/caps"
 	"trunkline/grid/account"
 	"trunkline/grid/roster"
+	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
 )
@@ -71,7 +72,7 @@ type snapshot struct {
 
 // Open opens the grid in a folder. The ledger is opened with it; see Close.
 //
-// Errors: ErrNoGrid, ErrState, ErrKey.
+// Errors: ErrNoGrid, ErrState, keyfile.ErrKey.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -87,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := readKey(filepath.Join(cfg.Dir, hostKeyFile), s.Delegate)
+	key, err := keyfile.Read(filepath.Join(cfg.Dir, hostKeyFile), s.Delegate)
 	if err != nil {
 		return nil, err
 	}
