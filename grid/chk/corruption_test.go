@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -560,6 +561,41 @@ func TestCheckBlockKeepsNothingBad(t *testing.T) {
 		if err := chk.NewCrypttextTree(u).Check(seg, nil, nil); !errors.Is(err, chk.ErrNoSegment) {
 			t.Errorf("crypttext segment %d: %v", seg, err)
 		}
+	}
+}
+
+// TestLearn takes whole trees in any order of nodes, padding leaves included, and nothing that lacks a leaf.
+func TestLearn(t *testing.T) {
+	t.Parallel()
+	f, _ := small(t, 0)
+	s, u, err := newReader(f.cap.Verify(), f.subset(6)).open(6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := chk.Nodes(0, s.data[f.layout.BlockTree:f.layout.ShareChain])
+	if err := s.share.Learn(whole[:3]); !errors.Is(err, chk.ErrBlock) {
+		t.Errorf("nodes without a leaf: %v", err)
+	}
+	slices.Reverse(whole)
+	if err := s.share.Learn(whole); err != nil {
+		t.Error(err)
+	}
+	for seg := range f.geo.Segments {
+		if missing := s.share.Missing(seg); len(missing) > 0 {
+			t.Errorf("segment %d still needs %v", seg, missing)
+		}
+	}
+	tree := chk.NewCrypttextTree(u)
+	if err := tree.Learn(whole); !errors.Is(err, chk.ErrCrypttextTree) {
+		t.Errorf("the block tree as the crypttext tree: %v", err)
+	}
+	whole = chk.Nodes(0, s.data[f.layout.CrypttextTree:f.layout.BlockTree])
+	slices.Reverse(whole)
+	if err := tree.Learn(whole); err != nil {
+		t.Error(err)
+	}
+	if _, err := tree.Chain(2); err != nil {
+		t.Error(err)
 	}
 }
 

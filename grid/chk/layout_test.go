@@ -140,3 +140,85 @@ func TestLayoutRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestLayoutBounds checks each bound by itself, where a share as a whole would fail for other reasons too.
+func TestLayoutBounds(t *testing.T) {
+	t.Parallel()
+	g := geometry(t, 1000, 3, 10, 100)
+	good, err := chk.NewLayout(g, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := good.ShareLen(chk.UEBLen(g))
+	for _, c := range []struct {
+		name   string
+		change func(*chk.Layout)
+		want   error
+	}{
+		{"unchanged", func(*chk.Layout) {}, nil},
+		{"data after the end", func(l *chk.Layout) { l.Data = size + 1 }, chk.ErrLayout},
+		{"UEB length at the end", func(l *chk.Layout) { l.UEBLength = size; l.ShareChain = size - 170 }, chk.ErrLayout},
+		{"UEB length just before the end", func(l *chk.Layout) { l.UEBLength = size - 8; l.ShareChain = size - 8 - 170 }, nil},
+		{"no chain", func(l *chk.Layout) { l.ShareChain = l.UEBLength }, chk.ErrLayout},
+		{"chain of a tenth entry", func(l *chk.Layout) { l.ShareChain = l.UEBLength - chk.MaxChain - 34 }, chk.ErrLayout},
+		{"chain of nine entries", func(l *chk.Layout) { l.ShareChain = l.UEBLength - chk.MaxChain; l.BlockTree = l.CrypttextTree }, nil},
+		{"chain of a fraction", func(l *chk.Layout) { l.ShareChain++ }, chk.ErrLayout},
+		{"block tree before crypttext tree", func(l *chk.Layout) { l.BlockTree = l.CrypttextTree - 1 }, chk.ErrLayout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := good
+			c.change(&l)
+			if _, err := chk.ParseLayout(l.Header(), size); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*chk.Layout)
+		want   error
+	}{
+		{"fit/unchanged", func(*chk.Layout) {}, nil},
+		{"fit/a gap before the trees", func(l *chk.Layout) { l.CrypttextTree += 7; l.BlockTree += 7; l.ShareChain += 7 }, nil},
+		{"fit/blocks reach into the trees", func(l *chk.Layout) { l.Data = l.CrypttextTree - g.DataSize + 1 }, chk.ErrLayout},
+		{"fit/data after the trees", func(l *chk.Layout) { l.Data = l.CrypttextTree + 1 }, chk.ErrLayout},
+		{"fit/short crypttext tree", func(l *chk.Layout) { l.CrypttextTree += 32 }, chk.ErrLayout},
+		{"fit/long block tree", func(l *chk.Layout) { l.ShareChain += 32 }, chk.ErrLayout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := good
+			c.change(&l)
+			if err := l.Fit(g); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestSplitTail(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{1, 2} {
+		g := geometry(t, 1000, 3, 10, 100)
+		f := convergent(t, nil, g, version, plaintextOf("tail", 1000))
+		share, l := f.shares[3], f.layout
+		field := int(l.ShareLen(0) - l.UEBLength)
+		tail := append(append([]byte(nil), share[l.ShareChain:]...), make([]byte, 3000)...)
+		chain, ueb, err := l.SplitTail(tail)
+		if err != nil || len(chain) != 5*34 || len(ueb) != chk.UEBLen(g) {
+			t.Errorf("version %d: chain of %d, UEB of %d bytes, %v", version, len(chain), len(ueb), err)
+		}
+		for _, cut := range []int{0, 5*34 - 1, 5 * 34, 5*34 + field - 1, 5*34 + field, 5*34 + field + chk.UEBLen(g) - 1} {
+			if _, _, err := l.SplitTail(tail[:cut]); !errors.Is(err, chk.ErrLayout) {
+				t.Errorf("version %d: %d bytes of tail: %v", version, cut, err)
+			}
+		}
+		for length, want := range map[uint32]error{chk.MaxUEB: nil, chk.MaxUEB + 1: chk.ErrLayout, 1<<32 - 1: chk.ErrLayout} {
+			binary.BigEndian.PutUint32(tail[5*34+field-4:], length)
+			if _, _, err := l.SplitTail(tail); !errors.Is(err, want) {
+				t.Errorf("version %d: UEB of %d bytes: %v", version, length, err)
+			}
+		}
+	}
+}

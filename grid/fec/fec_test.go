@@ -125,8 +125,21 @@ func unhex(t *testing.T, s string) []byte {
 func TestAnyKBlocksDecode(t *testing.T) {
 	t.Parallel()
 	for _, p := range []struct{ k, n int }{
-		{1, 1}, {1, 2}, {1, 10}, {1, 256}, {2, 2}, {2, 3}, {3, 3}, {3, 10}, {5, 9}, {7, 7}, {16, 32},
-		{71, 255}, {101, 256}, {255, 256}, {256, 256},
+		{1, 1},
+		{1, 2},
+		{1, 10},
+		{1, 256},
+		{2, 2},
+		{2, 3},
+		{3, 3},
+		{3, 10},
+		{5, 9},
+		{7, 7},
+		{16, 32},
+		{71, 255},
+		{101, 256},
+		{255, 256},
+		{256, 256},
 	} {
 		for _, size := range []int{1, 2, 7, 64, 1000} {
 			t.Run(fmt.Sprintf("%d-of-%d/%d", p.k, p.n, size), func(t *testing.T) {
