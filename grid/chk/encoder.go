@@ -258,7 +258,7 @@ func (e *Encoder) absorb(b *Blocks) {
 		}
 		delete(e.early, e.next)
 		e.mu.Unlock()
-		e.whole.Write(b.crypttext())
+		_, _ = e.whole.Write(b.crypttext()) // never fails
 		b.Release()
 		e.mu.Lock()
 		e.next++
