@@ -17,7 +17,8 @@
 //
 // Files of up to LiteralMax bytes have no shares: they live inside their cap (caps.NewLiteral).
 //
-// Mutable files share the hashes and the erasure code but nothing else; they have a package of their own.
+// Mutable files (SSK, MDMF) share the hashes and the erasure code but nothing else. They are not encoded or decoded
+// yet, here or elsewhere; their package comes with their own issue.
 //
 // Source: Tahoe-LAFS file-encoding.rst and allmydata/immutable/{encode,layout,upload}.py at commit f002fd0d.
 package chk

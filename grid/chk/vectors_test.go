@@ -19,8 +19,7 @@ import (
 )
 
 // The vectors are what real Tahoe code made: testdata/tahoe/manifest.json and the share files it names, for the
-// immutable kinds. Mutable files (SSK, MDMF, directories on them) are not this package's; their vectors are tested
-// where their encoding is.
+// immutable kinds. Those of mutable files wait for the package that encodes them: TestPublishedCaps/mutable.
 const vectors = "testdata/tahoe"
 
 type manifest struct {
@@ -317,8 +316,7 @@ func TestTahoeLiterals(t *testing.T) {
 	}
 }
 
-// TestPublishedCaps makes the convergent caps of Tahoe's own published vectors, the CHK half of them. The other half
-// is of mutable files, which are not this package's.
+// TestPublishedCaps makes the convergent caps of Tahoe's own published vectors, as far as they are of immutable files.
 func TestPublishedCaps(t *testing.T) {
 	t.Parallel()
 	var all []struct {
@@ -330,6 +328,9 @@ func TestPublishedCaps(t *testing.T) {
 	if len(all) != 60 {
 		t.Fatalf("%d vectors", len(all))
 	}
+	t.Run("mutable", func(t *testing.T) {
+		t.Skip("the SSK and MDMF vectors need the encoding of mutable files, which is an issue of its own")
+	})
 	for i, v := range all {
 		t.Run(fmt.Sprintf("%d/%s", i, name(v.Required, v.Total, v.Length)), func(t *testing.T) {
 			t.Parallel()
