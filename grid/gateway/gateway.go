@@ -1,0 +1,86 @@
+// Package gateway is a grid's way out: files of other grids, fetched from their
+// contact points for the grid's own clients, within the operator's policy.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"trunkline/billing"
+	"trunkline/grid/longdistance"
+	"trunkline/p2p"
+	"trunkline/p2p/area"
+)
+
+// Config makes a [Source]. Payer and Resolver are required.
+type Config struct {
+	// Payer speaks to contact points. The Source does not close it.
+	Payer *longdistance.Payer
+	// Resolver finds areas.
+	Resolver longdistance.Resolver
+	// Policy returns which areas may be called, and at what price, now. nil:
+	// toll-free ones only.
+	Policy func() longdistance.AreaPolicy
+	// Approvers picks whom to ask for approval to call an area; nil: the
+	// clearinghouses that its record names.
+	Approvers func(area.Info) []p2p.Peer
+	// MaxCredits is the most that one request of a client may cost the grid,
+	// in micro-units of the called area's currency. 0: no limit.
+	MaxCredits billing.Credits
+	// Now is the clock of tariffs. Default time.Now.
+	Now func() time.Time
+}
+
+// Source opens other grids' files. It is a longdistance.Source, safe for
+// concurrent use.
+type Source struct{ config Config }
+
+var _ longdistance.Source = (*Source)(nil)
+
+// NewSource makes a source.
+func NewSource(c Config) (*Source, error) {
+	if c.Payer == nil || c.Resolver == nil {
+		return nil, errors.New("a gateway needs a payer and a resolver")
+	}
+	if c.Policy == nil {
+		c.Policy = func() longdistance.AreaPolicy { return longdistance.AreaPolicy{TollFreeOnly: true} }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Source{c}, nil
+}
+
+// Open begins to fetch what r asks for from the first contact point, of the
+// first area, that serves it. What the client may spend on its gateway is
+// another account, in another currency: the grid's own limit goes out instead.
+//
+// Errors carry the kind of the most telling answer; see
+// longdistance.FailedError.
+func (s *Source) Open(ctx context.Context, r longdistance.Request) (longdistance.File, error) {
+	if len(r.Areas) == 0 {
+		return nil, fmt.Errorf("the request names no area to call: %w", p2p.ErrMalformed)
+	}
+	route := &longdistance.AreaRoute{
+		Resolver: s.config.Resolver, Policy: s.config.Policy(), Areas: r.Areas, Approvers: s.config.Approvers, Now: s.config.Now,
+	}
+	out := r
+	out.MaxCredits = s.config.MaxCredits
+	out.Patience = patience(r.Patience)
+	f, err := s.config.Payer.Open(ctx, route, out)
+	if err != nil {
+		return nil, err // not a typed nil
+	}
+	return f, nil
+}
+
+// patience is how long a contact point may take for a step, so that another can
+// be tried before the client loses its own patience.
+func patience(client time.Duration) time.Duration {
+	if client == 0 {
+		client = longdistance.DefaultPatience
+	}
+	return max(client/3, time.Second)
+}
