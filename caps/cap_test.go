@@ -333,6 +333,14 @@ func TestTypedCaps(t *testing.T) {
 	if again, _ := lit.Literal(); string(again) != "hello" {
 		t.Error("the caller changed the cap")
 	}
+	mine := []byte("hello")
+	if lit, err = caps.NewLiteral(mine); err != nil {
+		t.Fatal(err)
+	}
+	mine[0] = 'j'
+	if again, _ := lit.Literal(); string(again) != "hello" {
+		t.Error("the cap shares the caller's bytes")
+	}
 	if empty, err := caps.NewLiteral(nil); err != nil || empty.Text() != "URI:LIT:" || empty.IsZero() {
 		t.Errorf("empty literal: %v", err)
 	} else if b, ok := empty.Literal(); !ok || b == nil || len(b) != 0 {

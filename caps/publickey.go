@@ -112,8 +112,8 @@ func encodeKey(k PublicKey, alphabet, lead string) string {
 	return string(out[i:])
 }
 
-// decodeKey reads what encodeKey wrote. s must be bounded by the caller; it decodes only
-// if it is the one spelling.
+// decodeKey reads what encodeKey wrote. The caller has checked the length of s: since the
+// lead fixes the highest digits, a text of that length which decodes is the one spelling.
 func decodeKey(s, alphabet, lead string) (key []byte, ok bool) {
 	n, base, digit := new(big.Int), big.NewInt(int64(len(alphabet))), new(big.Int)
 	for i := range len(s) {
@@ -123,7 +123,7 @@ func decodeKey(s, alphabet, lead string) (key []byte, ok bool) {
 		}
 		n.Add(n.Mul(n, base), digit.SetInt64(int64(v)))
 	}
-	if n.BitLen() > 8*(len(lead)+32) || s[0] == alphabet[0] {
+	if n.BitLen() > 8*(len(lead)+32) {
 		return nil, false
 	}
 	b := n.FillBytes(make([]byte, len(lead)+32))

@@ -175,7 +175,7 @@ func TestLeaksAreSeen(t *testing.T) {
 	plain := struct{ b [16]byte }{[16]byte(secretBytes)}
 	for _, got := range []string{
 		fmt.Sprintf("%v", plain), fmt.Sprintf("%x", plain), fmt.Sprintf("%X", plain), fmt.Sprintf("%#v", plain),
-		fmt.Sprintf("%s", secretBytes), fmt.Sprintf("%q", secretBytes), caps.EncodeBase32(secretBytes),
+		string(secretBytes), fmt.Sprintf("%q", secretBytes), caps.EncodeBase32(secretBytes),
 		mustMarshal(secretBytes), mustMarshal([16]byte(secretBytes)),
 	} {
 		seen := false
@@ -233,6 +233,9 @@ func TestRedactedForms(t *testing.T) {
 		}
 		if got := fmt.Sprintf("%q", tt.value); got != fmt.Sprintf("%q", tt.want) {
 			t.Errorf("%%q gives %s", got)
+		}
+		if got := tt.value.(fmt.GoStringer).GoString() + tt.value.(fmt.Stringer).String(); got != tt.want+tt.want {
+			t.Errorf("GoString and String give %q", got)
 		}
 		if got := tt.value.(slog.LogValuer).LogValue().String(); got != tt.want {
 			t.Errorf("slog gives %q, want %q", got, tt.want)
