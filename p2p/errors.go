@@ -75,7 +75,7 @@ var (
 	// ErrConfig says that a Config cannot make a host.
 	ErrConfig = errors.New("bad p2p configuration")
 	// ErrFrame says that a frame's length is not a minimal varint.
-	ErrFrame = fmt.Errorf("frame length is not minimal: %w", ErrMalformed)
+	ErrFrame = Malformed.New("frame length is not minimal")
 )
 
 // MaxFailureText is the most bytes of text a failure carries, in either
@@ -113,6 +113,19 @@ func (k ErrorKind) Error() string {
 		return "internal"
 	}
 }
+
+// New returns a new error of kind k that says text and nothing else. Packages
+// make their sentinels with it.
+func (k ErrorKind) New(text string) error { return &kindError{k, text} }
+
+// kindError is an error with a kind that its text does not repeat.
+type kindError struct {
+	kind ErrorKind
+	text string
+}
+
+func (e *kindError) Error() string { return e.text }
+func (e *kindError) Unwrap() error { return e.kind }
 
 // known maps numbers of a later version to Internal.
 func (k ErrorKind) known() ErrorKind {

@@ -5,13 +5,16 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
+	"trunkline/caps"
 	"trunkline/p2p"
 	"trunkline/p2p/pb"
 )
@@ -76,16 +79,29 @@ func TestFrameTruncated(t *testing.T) {
 	}
 }
 
-// TestFrameExample pins the example in PROTOCOL.md.
-func TestFrameExample(t *testing.T) {
+// TestExample holds the example in PROTOCOL.md to what the code does.
+func TestExample(t *testing.T) {
 	t.Parallel()
-	frame, err := p2p.AppendFrame(nil, p2p.Failure(p2p.ErrNotFound))
+	doc, err := os.ReadFile("PROTOCOL.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "0d080312096e6f7420666f756e64"
-	if got := hex.EncodeToString(frame); got != want {
-		t.Fatalf("the frame is %s, PROTOCOL.md says %s", got, want)
+	said := strings.Join(strings.Fields(string(doc)), "")
+	key, err := caps.ParsePeerID(goodID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []proto.Message{
+		p2p.Failure(fmt.Errorf("share 3: %w", p2p.ErrNotFound)),
+		p2p.Peer{Key: key, Addrs: []string{"/ip4/192.0.2.7/tcp/4001"}}.Proto(),
+	} {
+		frame, err := p2p.AppendFrame(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(frame); !strings.Contains(said, got) {
+			t.Errorf("PROTOCOL.md does not have this frame of %v:\n%s", m, got)
+		}
 	}
 }
 

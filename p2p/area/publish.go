@@ -1,6 +1,7 @@
 package area
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,26 +20,33 @@ type Published struct {
 }
 
 // Publish spreads a record of area: into the cache, under every DHT key of
-// both layers, and to every directory. It looks first whether a newer record
-// is out already, since a DHT node that never saw the newer one would take
-// the older without a word; then the error is [ErrRollback]. It succeeds if
-// the record got to anybody.
+// both layers, and to every directory. It looks first whether a newer contact
+// sheet is out already, since a DHT node that never saw the newer one would
+// take the older without a word; then the error is [ErrRollback]. A newer
+// delegation that is out is joined with the sheet. Publish succeeds if the
+// record got to anybody.
 func (r *Resolver) Publish(ctx context.Context, area caps.AreaCode, record Record) (Published, error) {
-	info, _, err := r.config.Cache.Put(area, record)
-	if err != nil {
-		return Published{}, fmt.Errorf("publishing area %s: %w", area, err)
-	}
-	// A look-up that finds nothing is as good here as one that finds us.
-	if newest, err := r.run(ctx, area, nil, nil); err == nil &&
-		(newest.DelegationSeq > info.DelegationSeq || newest.Delegate == info.Delegate && newest.SheetSeq > info.SheetSeq) {
-		return Published{}, fmt.Errorf("publishing area %s: delegation %d with contact sheet %d is already out: %w",
-			area, newest.DelegationSeq, newest.SheetSeq, ErrRollback)
-	}
-	out, err := r.spread(ctx, info)
+	out, err := r.publish(ctx, area, record)
 	if err != nil {
 		return out, fmt.Errorf("publishing area %s: %w", area, err)
 	}
 	return out, nil
+}
+
+func (r *Resolver) publish(ctx context.Context, area caps.AreaCode, record Record) (Published, error) {
+	if _, _, err := r.config.Cache.Put(area, record); err != nil {
+		return Published{}, err
+	}
+	// It does not matter that nobody may know the area yet.
+	_, _ = r.run(ctx, area, nil, nil)
+	newest, err := r.config.Cache.Get(area)
+	if err != nil {
+		return Published{}, err
+	}
+	if !bytes.Equal(newest.Record.Sheet, record.Sheet) {
+		return Published{}, fmt.Errorf("delegation %d with contact sheet %d is already out: %w", newest.DelegationSeq, newest.SheetSeq, ErrRollback)
+	}
+	return r.spread(ctx, newest)
 }
 
 // spread puts a record everywhere at once.
