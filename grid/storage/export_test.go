@@ -42,3 +42,6 @@ func (v *Server) TestingOnlyPeers() int {
 	defer v.mu.Unlock()
 	return len(v.uploads)
 }
+
+// TestingOnlyReason is the number of an error on the wire.
+func TestingOnlyReason(err error) uint32 { return reasonOf(err) }

@@ -521,10 +521,10 @@ func (r *Remote) connect(ctx context.Context, s *slot) (*lane, error) {
 	if r.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	dialing, done := context.WithCancel(ctx)
+	dialCtx, done := context.WithCancel(ctx)
 	defer done()
 	defer context.AfterFunc(r.ctx, done)()
-	stream, err := r.host.Open(dialing, r.peer, Protocol)
+	stream, err := r.host.Open(dialCtx, r.peer, Protocol)
 	if err != nil {
 		switch {
 		case r.ctx.Err() != nil:
