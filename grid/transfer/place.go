@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,7 +203,7 @@ func (p *placer) allocate(ctx context.Context, todo map[*target][]int) {
 	p.together(ctx, targets, func(ctx context.Context, t *target) error { return p.open(ctx, t, todo[t]) })
 }
 
-// open asks one target to take shares.
+// open asks one target to take shares, which may be reserved there already.
 func (p *placer) open(ctx context.Context, t *target, shares []int) error {
 	have, allocated, err := t.server.Allocate(ctx, p.si, shares, p.size, t.renew, t.cancel)
 	p.mu.Lock()
@@ -210,34 +211,25 @@ func (p *placer) open(ctx context.Context, t *target, shares []int) error {
 	if errors.Is(err, storage.ErrNoSpace) || errors.Is(err, storage.ErrReadOnly) {
 		t.takes = false // what it has still counts
 		p.lost = append(p.lost, Blame{t.server.Key(), -1, err})
+		for _, share := range shares {
+			delete(t.open, share)
+		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	t.leased = true
-	got := 0
-	asked := func(share int) bool {
-		for _, s := range shares {
-			if s == share {
-				got++
-				return true
-			}
-		}
-		return false
-	}
-	for _, share := range have {
-		if asked(share) {
+	for _, share := range shares {
+		delete(t.open, share)
+		switch {
+		case slices.Contains(have, share):
 			t.have[share] = true
-		}
-	}
-	for _, share := range allocated {
-		if asked(share) {
+		case slices.Contains(allocated, share):
 			t.open[share] = true
+		default:
+			t.takes, t.busy = false, true
 		}
-	}
-	if got < len(shares) {
-		t.takes, t.busy = false, true
 	}
 	return nil
 }
@@ -334,6 +326,9 @@ func (p *placer) replace(ctx context.Context, share int) *target {
 		if err != nil && ctx.Err() == nil {
 			p.failed(t, err)
 		}
+		if err != nil {
+			delete(t.open, share) // it was reserved only
+		}
 		ok := t.have[share] || t.open[share]
 		p.mu.Unlock()
 		if ok {
@@ -344,7 +339,8 @@ func (p *placer) replace(ctx context.Context, share int) *target {
 }
 
 // next is the live target with the fewest shares that has not this one, the
-// earlier in order the better.
+// earlier in order the better. The share is reserved there, so that two writers
+// that move at once go to different ones.
 func (p *placer) next(share int) *target {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -357,6 +353,9 @@ func (p *placer) next(share int) *target {
 			best = t
 			p.active = max(p.active, i+1)
 		}
+	}
+	if best != nil {
+		best.open[share] = true
 	}
 	return best
 }

@@ -17,9 +17,9 @@ const (
 	// wholeShare is the size up to which a share is read at once and kept:
 	// small files then take one round trip after the question who has them.
 	wholeShare = 64 << 10
-	// tailMost bounds what is read of a larger share's end on suspicion that
-	// its hash trees are there.
-	tailMost = 256 << 10
+	// tailSlack is what a share has at least beyond its blocks and trees, and
+	// usually not twice over: share hash chain, UEB, header.
+	tailSlack = 1024
 )
 
 // standing is how much is known of a source.
@@ -104,15 +104,18 @@ func (f *File) read(ctx context.Context, s *source, ranges []storage.Range, dst 
 	return err
 }
 
-// tailGuess is how much of a share's end probably holds all of its hash trees
-// but the unused one, for segments of the usual size.
-func tailGuess(v caps.CHKVerify) uint64 {
-	segments := (v.Size-1)/chk.DefaultMaxSegment + 1
-	if segments > windowLeaves {
-		return chk.TailMax
+// tailLen is how much of the end of a share of size bytes to read at first: as
+// much as holds the leaves of the ciphertext tree, the block tree and what
+// follows, if they are worth reading at once. What a share has beyond its
+// blocks is three trees of one size and a little more, and of the first one
+// and a half nothing is needed.
+func tailLen(v caps.CHKVerify, size uint64) uint64 {
+	blocks := (v.Size-1)/uint64(v.K) + 1
+	trees := size - blocks // more than 192 bytes a leaf
+	if trees > 2*192*uint64(windowSpan(v.K)) {
+		return min(chk.TailMax, size)
 	}
-	// The leaves of the ciphertext tree, and the block tree.
-	return min(uint64(3*caps.TreeWidth(int(segments)))*32+chk.TailMax, tailMost)
+	return min(trees/2+tailSlack, size)
 }
 
 // examine reads header and end of a share and proves that it belongs to the
@@ -129,7 +132,7 @@ func (f *File) examine(ctx context.Context, s *source, known *chk.UEB) (proof, e
 		head, tail = data, data
 		s.whole = data
 	} else {
-		n := min(tailGuess(f.v), s.size)
+		n := tailLen(f.v, s.size)
 		head, tail, tailAt = make([]byte, chk.HeaderMax), make([]byte, n), s.size-n
 		err := f.read(ctx, s,
 			[]storage.Range{{Offset: 0, Length: chk.HeaderMax}, {Offset: tailAt, Length: n}},

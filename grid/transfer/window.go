@@ -34,12 +34,16 @@ type remoteTree struct {
 }
 
 func newRemoteTree(offset uint64, leaves, k int, root caps.Hash) remoteTree {
-	span := windowLeaves
-	if k > manyShares {
-		span = windowLeavesMany
-	}
 	width := caps.TreeWidth(leaves)
-	return remoteTree{offset: offset, leaves: leaves, width: width, span: min(span, width), root: root}
+	return remoteTree{offset: offset, leaves: leaves, width: width, span: min(windowSpan(k), width), root: root}
+}
+
+// windowSpan is the number of leaves in a window, for files of k shares.
+func windowSpan(k int) int {
+	if k > manyShares {
+		return windowLeavesMany
+	}
+	return windowLeaves
 }
 
 // window is a proven stretch of a tree's leaves.

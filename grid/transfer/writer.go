@@ -101,11 +101,8 @@ func (w *shareWriter) move(ctx context.Context, reason error, segments int) bool
 		w.target = p.replace(ctx, w.share)
 		w.sent = 0
 	}
-	if w.target == nil {
-		w.u.hopeful()
-		return false
-	}
-	return true
+	w.u.hopeful()
+	return w.target != nil
 }
 
 // replay brings a new target up to date by encoding the first segments again.
