@@ -64,6 +64,10 @@ func Seal[T any, P Object[T]](key crypto.PrivKey, v T) (Sealed[T], error) {
 	}
 	env, err := record.Seal(obj, key)
 	if err != nil {
+		// The library flattens the object's error to text.
+		if _, cause := obj.MarshalRecord(); cause != nil {
+			err = cause
+		}
 		return none, fmt.Errorf("%w: %w", ErrPayload, err)
 	}
 	if len(env.RawPayload) > maxRecord(obj) {
