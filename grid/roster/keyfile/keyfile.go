@@ -45,7 +45,9 @@ func Write(path string, key crypto.PrivKey) error {
 	return nil
 }
 
-// Read reads a key and checks that it is the one that belongs there.
+// Read reads a key and checks that it is the one that belongs there; a zero want
+// takes any.
+//
 // Errors: fs.ErrNotExist; ErrKey.
 func Read(path string, want caps.PublicKey) (crypto.PrivKey, error) {
 	b, err := durable.ReadSecret(path, maxBytes)
@@ -63,7 +65,7 @@ func Read(path string, want caps.PublicKey) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrKey, filepath.Base(path), err)
 	}
-	if id != want {
+	if !want.IsZero() && id != want {
 		return nil, fmt.Errorf("%w: %s holds %s, not %s", ErrKey, filepath.Base(path), id, want)
 	}
 	return key, nil
