@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -173,7 +172,7 @@ func (h *Host) bootstrap() {
 		if !h.anyBootstrapConnected() {
 			for _, p := range h.config.Bootstrap {
 				if err := h.Connect(h.ctx, p); err != nil && h.ctx.Err() == nil {
-					h.config.Logger.Info("bootstrap peer did not answer", slog.String("peer_id", p.Key.String()), slog.Any("error", err))
+					h.config.Logger.Info("bootstrap peer did not answer", "peer_id", p.Key.String(), "error", err)
 				}
 			}
 			if h.dht != nil {

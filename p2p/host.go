@@ -3,7 +3,6 @@ package p2p
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -98,7 +98,7 @@ func newLibp2p(c Config, gate gater) (host.Host, error) {
 		libp2p.ResourceManager(manager),
 		libp2p.ConnectionManager(conns),
 		libp2p.ConnectionGater(gate),
-		libp2p.DialRanker(rankTCPFirst),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankTCPFirst)),
 		libp2p.WithDialTimeout(c.DialTimeout),
 		libp2p.NonPublicAddrPublishing(c.AllowPrivateAddrs),
 		libp2p.DisableRelay(),
@@ -148,7 +148,7 @@ func (h *Host) Close() error {
 	h.running.Wait()
 	if h.dht != nil {
 		if err := h.dht.Close(); err != nil {
-			h.config.Logger.Warn("closing the DHT", slog.Any("error", err))
+			h.config.Logger.Warn("closing the DHT", "error", err)
 		}
 	}
 	if err := h.host.Close(); err != nil {

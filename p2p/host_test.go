@@ -296,3 +296,44 @@ func TestConnectionsFromOneAddress(t *testing.T) {
 		})
 	}
 }
+
+// TestReopenAfterRestart reaches a peer that came back in the same place, at
+// once and in spite of failures in between.
+func TestReopenAfterRestart(t *testing.T) {
+	t.Parallel()
+	key, err := p2p.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listen []string
+	start := func() *p2p.Host {
+		h := p2ptest.Host(t, func(c *p2p.Config) {
+			c.Key = key
+			if listen != nil {
+				c.Listen = listen
+			}
+		})
+		serveEcho(h)
+		listen = h.Addrs()
+		return h
+	}
+	client := p2ptest.Host(t, nil)
+	for range 3 {
+		server := start()
+		roundTrip(t, client, server)
+		to := server.Self()
+		if err := server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if s, err := client.Open(t.Context(), to, echo); err == nil {
+				// The end of the connection may not have arrived yet.
+				_ = s.Send(&pb.Failure{})
+				if err := s.Receive(&pb.Failure{}, 100); err == nil {
+					t.Fatal("a closed host answers")
+				}
+				s.Reset()
+			}
+		}
+	}
+}

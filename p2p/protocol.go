@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"context"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -116,14 +115,14 @@ func (v *service) serve(raw rawStream, remote caps.PublicKey) {
 		if p := recover(); p != nil {
 			h.panics.Add(1)
 			s.Fail(ErrInternal)
-			h.config.Logger.Error("stream handler panicked", slog.String("protocol", v.protocol.ID),
-				slog.String("peer_id", remote.String()), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			h.config.Logger.Error("stream handler panicked", "protocol", v.protocol.ID,
+				"peer_id", remote.String(), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	if err := v.handler(s.Context(), s); err != nil {
 		s.Fail(err)
-		h.config.Logger.Debug("stream ended early", slog.String("protocol", v.protocol.ID),
-			slog.String("peer_id", remote.String()), slog.Any("error", err))
+		h.config.Logger.Debug("stream ended early", "protocol", v.protocol.ID,
+			"peer_id", remote.String(), "error", err)
 		return
 	}
 	_ = s.Close() // the peer may have left first

@@ -179,14 +179,10 @@ func (s *Stream) Receive(m proto.Message, maxBytes int) error {
 	if cap(scratch) <= writeBuffer {
 		s.scratch = scratch // a rare long message is not kept for the stream's life
 	}
-	switch {
-	case err == nil:
-		return nil
-	case err == io.EOF: //nolint:errorlint // the exact value is the promise
-		return io.EOF
-	default:
-		return fmt.Errorf("receiving: %w", streamError(err))
+	if err == nil || err == io.EOF { //nolint:errorlint // the exact value is the promise
+		return err
 	}
+	return fmt.Errorf("receiving: %w", streamError(err))
 }
 
 // ReadData fills buf with the bytes that follow a message sent with

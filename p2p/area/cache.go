@@ -84,7 +84,7 @@ func OpenCache(config CacheConfig) (*Cache, error) {
 		config.MaxAreas = DefaultMaxAreas
 	}
 	if config.Now == nil {
-		config.Now = time.Now
+		config.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	c := &Cache{config: config, entries: make(map[caps.AreaCode]*entry)}
 	if config.Dir == "" {

@@ -104,8 +104,8 @@ func (d *Directory) keep(publisher caps.PublicKey, area caps.AreaCode, r Record)
 	}
 	_, newer, err := d.Cache.Put(area, r)
 	if err == nil && newer && d.Logger != nil {
-		d.Logger.Info("area record replaced", slog.String("area_code", area.String()),
-			slog.Uint64("delegation_seq", info.DelegationSeq), slog.Uint64("sheet_seq", info.SheetSeq))
+		d.Logger.Info("area record replaced", "area_code", area.String(),
+			"delegation_seq", info.DelegationSeq, "sheet_seq", info.SheetSeq)
 	}
 	return err
 }
@@ -163,7 +163,7 @@ func ask(ctx context.Context, h Opener, directory p2p.Peer, m *pb.Request) (*pb.
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // the answer is in, or lost anyway
 	defer s.ResetOn(ctx)()
 	if err := s.Send(m); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ type lookup struct {
 	verdict     verdict
 	found       bool
 	delegations map[caps.PublicKey][]byte // the best one naming each delegate
-	sheets      map[caps.PublicKey][]byte // the best one of each delegate
+	sheets      map[caps.PublicKey][]byte // a valid one of each delegate
 }
 
 // run asks every source at once and returns the newest record when all have
@@ -178,9 +178,7 @@ func (l *lookup) gotSheet(delegate caps.PublicKey) func(Step, []byte) {
 			return
 		}
 		l.mu.Lock()
-		if best := l.sheets[delegate]; best == nil || l.better(best, value) {
-			l.sheets[delegate] = value
-		}
+		l.sheets[delegate] = value // of several, the cache keeps the best
 		delegation := l.delegations[delegate]
 		l.mu.Unlock()
 		l.offer(s, Record{Delegation: delegation, Sheet: value})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -105,11 +104,11 @@ func (r *Resolver) Republish(ctx context.Context, area caps.AreaCode) error {
 		if out, err := r.republish(ctx, area); err != nil {
 			pause = r.config.RetryAfter
 			if ctx.Err() == nil {
-				r.config.Logger.Warn("republishing area record", slog.String("area_code", area.String()), slog.Any("error", err))
+				r.config.Logger.Warn("republishing area record", "area_code", area.String(), "error", err)
 			}
 		} else {
-			r.config.Logger.Debug("area record republished", slog.String("area_code", area.String()),
-				slog.Int("dht_keys", out.Keys), slog.Int("directories", out.Directories))
+			r.config.Logger.Debug("area record republished", "area_code", area.String(),
+				"dht_keys", out.Keys, "directories", out.Directories)
 		}
 		timer.Reset(pause)
 	}

@@ -114,7 +114,7 @@ func NewResolver(c Config) (*Resolver, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	r := &Resolver{config: c, looked: make(map[caps.AreaCode]time.Time), flights: make(map[caps.AreaCode]*flight)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -198,7 +198,7 @@ func (r *Resolver) look(area caps.AreaCode) *flight {
 		f.settle(info, err)
 		close(f.done)
 		if err != nil && r.ctx.Err() == nil {
-			r.config.Logger.Info("area look-up found nothing valid", slog.String("area_code", area.String()), slog.Any("error", err))
+			r.config.Logger.Info("area look-up found nothing valid", "area_code", area.String(), "error", err)
 		}
 	})
 	return f

@@ -39,7 +39,7 @@ func (v Validator) Validate(key string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now
+	now := time.Now //nolint:forbidigo // the default of an injected clock
 	if v.Now != nil {
 		now = v.Now
 	}
