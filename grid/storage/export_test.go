@@ -29,11 +29,11 @@ func (s spans) TestingOnlyOverlap(begin, end uint64) (n uint64) {
 }
 func (s spans) TestingOnlyTotal() uint64 { return s.total() }
 
-// TestingOnlyUploads counts the uploads in progress and the bytes promised to them.
+// TestingOnlyUploads counts the uploads in progress and the bytes promised to them, on either account.
 func (s *Store) TestingOnlyUploads() (n int, promised uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.uploads), s.promised
+	return len(s.uploads), max(s.promised, s.pending)
 }
 
 // TestingOnlyPeers counts the peers that have uploads open.
@@ -45,3 +45,22 @@ func (v *Server) TestingOnlyPeers() int {
 
 // TestingOnlyReason is the number of an error on the wire.
 func TestingOnlyReason(err error) uint32 { return reasonOf(err) }
+
+// TestingOnlyFilling reports whether an answer is on its way into a caller's memory.
+func (r *Remote) TestingOnlyFilling() bool {
+	for i := range r.reads {
+		l := r.reads[i].live()
+		if l == nil {
+			continue
+		}
+		l.mu.Lock()
+		for _, c := range l.calls {
+			if c.filling {
+				l.mu.Unlock()
+				return true
+			}
+		}
+		l.mu.Unlock()
+	}
+	return false
+}

@@ -216,6 +216,9 @@ func TestRemoteHostileServer(t *testing.T) {
 		"a frame of 4 GiB": {func(s *p2p.Stream, id uint64) error {
 			return s.SendData(data(id, 1<<32-1, true), pattern(100))
 		}, p2p.ErrMalformed},
+		"an unasked frame of 4 GiB": {func(s *p2p.Stream, id uint64) error {
+			return errors.Join(s.SendData(data(1<<41, 1<<32-1, true), nil), s.SendData(data(id, 100, true), pattern(100)))
+		}, p2p.ErrMalformed},
 		"done without data": {func(s *p2p.Stream, id uint64) error {
 			return s.Send(&pb.Answer{Id: id, Body: &pb.Answer_Done{Done: &pb.Done{}}})
 		}, p2p.ErrMalformed},
@@ -306,7 +309,6 @@ func TestRemoteHostileAllocation(t *testing.T) {
 func TestRemoteCancelStalled(t *testing.T) {
 	t.Parallel()
 	hosts := p2ptest.Hosts(t, 2)
-	stalled := make(chan struct{})
 	hosts[0].Handle(storage.Protocol, func(ctx context.Context, s *p2p.Stream) error {
 		var q pb.Request
 		if err := s.Receive(&q, maxMessage); err != nil {
@@ -316,7 +318,7 @@ func TestRemoteCancelStalled(t *testing.T) {
 		if err := s.SendData(a, pattern(50)); err != nil {
 			return err
 		}
-		close(stalled)
+		s.SetStepTimeout(time.Hour) // until the client gives the stream up
 		return s.Receive(&q, maxMessage)
 	})
 	r := storage.NewRemote(hosts[1], hosts[0].Self(), [20]byte{})
@@ -325,7 +327,7 @@ func TestRemoteCancelStalled(t *testing.T) {
 	b := make([]byte, 100)
 	done := make(chan error)
 	go func() { done <- r.Read(ctx, index(1), 0, []storage.Range{{0, 100}}, [][]byte{b}) }()
-	<-stalled
+	eventually(t, r.TestingOnlyFilling)
 	stop()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)

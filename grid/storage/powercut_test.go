@@ -212,6 +212,9 @@ func TestDiskFull(t *testing.T) {
 		}
 		d.free = -1
 		put(t, s, index(1), 0, data)
+		if n, promised := s.TestingOnlyUploads(); n != 0 || promised != 0 {
+			t.Fatalf("after a commit: %d uploads, %d bytes promised", n, promised)
+		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -350,7 +350,6 @@ func TestRemoteCancelAllocate(t *testing.T) {
 	w := newWire(t, storage.Config{}, everybody)
 	for i := range 100 {
 		ctx, stop := context.WithCancel(t.Context())
-		context.AfterFunc(ctx, func() {})
 		go func() {
 			if i%2 == 0 {
 				_, _ = w.remote.Shares(t.Context(), index(2))
@@ -365,6 +364,24 @@ func TestRemoteCancelAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-ctx.Done()
+	}
+	eventually(t, func() bool { n, _ := w.store.TestingOnlyUploads(); return n == 0 })
+}
+
+// An upload whose end was cancelled is given up all the same.
+func TestRemoteCancelEnd(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, storage.Config{}, everybody)
+	gone, stop := context.WithCancel(t.Context())
+	stop()
+	if _, _, err := w.remote.Allocate(t.Context(), index(1), []int{0, 1}, 100, renew, cancel); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.remote.Abort(gone, index(1), 0); !errors.Is(err, context.Canceled) {
+		t.Fatalf("abort: %v", err)
+	}
+	if err := w.remote.Commit(gone, index(1), 1); !errors.Is(err, context.Canceled) {
+		t.Fatalf("commit: %v", err)
 	}
 	eventually(t, func() bool { n, _ := w.store.TestingOnlyUploads(); return n == 0 })
 }
