@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
@@ -13,6 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"trunkline/caps"
+	"trunkline/grid/roster/durable"
 	"trunkline/p2p"
 )
 
@@ -50,11 +50,10 @@ type Config struct {
 	// contact point or clearinghouse will do.
 	Bootstrap []string `toml:"bootstrap"`
 
-	Grid          GridConfig          `toml:"grid"`
-	Client        ClientConfig        `toml:"client"`
-	Storage       StorageConfig       `toml:"storage"`
-	Gateway       GatewayConfig       `toml:"gateway"`
-	Clearinghouse ClearinghouseConfig `toml:"clearinghouse"`
+	Grid    GridConfig    `toml:"grid"`
+	Client  ClientConfig  `toml:"client"`
+	Storage StorageConfig `toml:"storage"`
+	Gateway GatewayConfig `toml:"gateway"`
 }
 
 // GridConfig says which grid is home. Both empty: no home grid, only toll-free grids can be read.
@@ -90,29 +89,23 @@ type StorageConfig struct {
 
 // GatewayConfig is the gateway's policy for calls to other grids.
 type GatewayConfig struct {
-	// PriceCeiling is the most a GiB may cost, in the tariff's currency ("0.05"). Dearer grids are refused before
+	// PriceCeiling is the most a GiB may cost, in the home grid's currency ("0.05"). Dearer grids are refused before
 	// the first byte.
 	PriceCeiling string `toml:"price_ceiling"`
+	// LookupCeiling is the most that one look-up may cost.
+	LookupCeiling string `toml:"lookup_ceiling"`
 	// DenyAreas are never called. AllowAreas, when not empty, are the only ones called.
 	DenyAreas  []string `toml:"deny_areas"`
 	AllowAreas []string `toml:"allow_areas"`
 }
 
-// ClearinghouseConfig is the clearinghouse's terms for grids that ask to be admitted.
-type ClearinghouseConfig struct {
-	// Open admits every grid that asks, with CreditLine; otherwise the operator admits each.
-	Open       bool   `toml:"open"`
-	CreditLine string `toml:"credit_line"`
-}
-
 // DefaultConfig is what an absent line means.
 func DefaultConfig() Config {
 	return Config{
-		Listen:        []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"},
-		Client:        ClientConfig{Needed: 3, Happy: 7, Total: 10, SegmentSize: 1 << 20},
-		Storage:       StorageConfig{Dir: "storage", ReservedBytes: 1 << 30},
-		Gateway:       GatewayConfig{PriceCeiling: "0.05"},
-		Clearinghouse: ClearinghouseConfig{CreditLine: "10"},
+		Listen:  []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"},
+		Client:  ClientConfig{Needed: 3, Happy: 7, Total: 10, SegmentSize: 1 << 20},
+		Storage: StorageConfig{Dir: "storage", ReservedBytes: 1 << 30},
+		Gateway: GatewayConfig{PriceCeiling: "0.05", LookupCeiling: "0.0001"},
 	}
 }
 
@@ -182,6 +175,9 @@ func (c Config) Validate() error {
 	if _, err := c.BootstrapPeers(); err != nil {
 		return err
 	}
+	if _, err := c.Gateway.policy(""); err != nil {
+		return err
+	}
 	k := c.Client
 	if k.Needed < 1 || k.Needed > k.Total || k.Total > 255 || k.Happy < 1 || k.Happy > k.Total {
 		return fmt.Errorf("%w: client: needed %d, happy %d, total %d: want 1 <= needed <= total <= 255 and 1 <= happy <= total",
@@ -228,7 +224,7 @@ func (c Config) Write(path string) error {
 	if err := configFile.Execute(&b, c); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return writeFile(path, b.Bytes(), 0o600)
+	return durable.WriteFile(path, b.Bytes())
 }
 
 var configFile = template.Must(template.New("trunkline.toml").Funcs(template.FuncMap{
@@ -289,37 +285,9 @@ no_sync = {{.Storage.NoSync}}
 [gateway]
 # The most a GiB may cost. Dearer grids are refused before the first byte.
 price_ceiling = {{q .Gateway.PriceCeiling}}
+# The most that one look-up may cost.
+lookup_ceiling = {{q .Gateway.LookupCeiling}}
 deny_areas = {{list .Gateway.DenyAreas}}
 # When not empty, the only areas called.
 allow_areas = {{list .Gateway.AllowAreas}}
-
-# The clearinghouse's terms for grids that ask to be admitted.
-[clearinghouse]
-# true admits every grid that asks, with this credit line; false leaves each to the operator.
-open = {{.Clearinghouse.Open}}
-credit_line = {{q .Clearinghouse.CreditLine}}
 `))
-
-// writeFile replaces a file so that after a crash either the old or the new one is there, whole.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer d.Close()
-	return d.Sync()
-}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,7 +16,8 @@ import (
 	"github.com/adrg/xdg"
 	"github.com/libp2p/go-libp2p/core/crypto"
 
-	"trunkline/p2p"
+	"trunkline/caps"
+	"trunkline/grid/roster/keyfile"
 )
 
 // Home is a node directory.
@@ -37,8 +39,6 @@ var (
 	ErrHomeTaken = errors.New("there is a node here already")
 	// ErrLocked: another process runs this node.
 	ErrLocked = errors.New("another process runs this node")
-	// ErrKeyMode: a key file that others can read.
-	ErrKeyMode = errors.New("key file is readable by others")
 )
 
 // FindHome resolves the node directory: the flag, TRUNKLINE_HOME, the user's data directory.
@@ -92,36 +92,19 @@ func (h Home) Create(c Config) error {
 	return c.Write(h.ConfigPath())
 }
 
-// Key reads a key file, making it at the first use. A key that others can read is refused.
+// Key reads one of the node's own keys, making it at the first use. Errors: keyfile.ErrKey, for a key that others
+// can read or that is damaged.
 func (h Home) Key(name string) (crypto.PrivKey, error) {
 	path := h.path(name)
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		key, err := p2p.GenerateKey()
-		if err != nil {
-			return nil, err
-		}
-		raw, err := p2p.MarshalKey(key)
-		if err != nil {
-			return nil, err
-		}
-		return key, writeFile(path, raw, 0o600)
+	key, err := keyfile.Read(path, caps.PublicKey{})
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
 	}
+	key, _, err = keyfile.Generate()
 	if err != nil {
-		return nil, fmt.Errorf("reading the key: %w", err)
+		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%w: %s has mode %04o; run: chmod 600 %s", ErrKeyMode, path, info.Mode().Perm(), path)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the key: %w", err)
-	}
-	key, err := p2p.UnmarshalKey(raw)
-	if err != nil {
-		return nil, fmt.Errorf("reading the key %s: %w", path, err)
-	}
-	return key, nil
+	return key, keyfile.Write(path, key)
 }
 
 // Lock takes the directory for this process until the returned function is called.

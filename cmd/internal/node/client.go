@@ -1,0 +1,385 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+
+	"trunkline/caps"
+	"trunkline/grid/account"
+	"trunkline/grid/client"
+	"trunkline/grid/longdistance"
+	"trunkline/grid/roster"
+	"trunkline/grid/roster/durable"
+	"trunkline/grid/transfer"
+	"trunkline/p2p"
+	"trunkline/p2p/area"
+)
+
+// Client is what put, get and the other commands of a member, or of a stranger, work with.
+type Client struct {
+	home   Home
+	cfg    Config
+	log    *slog.Logger
+	key    crypto.PrivKey
+	host   *p2p.Host
+	lib    *client.Client
+	payer  *longdistance.Payer
+	fleet  *client.Fleet
+	holder *roster.Holder // nil for a stranger
+	cache  *area.Cache
+	areas  *area.Resolver
+	close  []func() error
+
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	refreshed chan struct{} // closed when the background look for a newer roster has ended
+}
+
+// ErrNotClient: the node's configuration does not name the role.
+var ErrNotClient = errors.New("this node is not used by commands: its roles do not include client")
+
+// ClientOptions says how a client is opened.
+type ClientOptions struct {
+	// RandomKeys gives each file a fresh key in place of one that follows from its content.
+	RandomKeys bool
+	Logger     *slog.Logger
+}
+
+// OpenClient opens a node directory for put, get and bill. Without a home grid it is a stranger's, which finds
+// areas itself.
+func OpenClient(ctx context.Context, h Home, o ClientOptions) (_ *Client, err error) {
+	cfg, err := h.Config()
+	if err != nil {
+		return nil, err
+	}
+	if !cfg.Has(RoleClient) {
+		return nil, fmt.Errorf("%w (%s)", ErrNotClient, h.ConfigPath())
+	}
+	log := o.Logger
+	c := &Client{home: h, cfg: cfg, log: log, refreshed: make(chan struct{})}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.cancel = cancel
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if c.key, err = h.Key(clientKeyFile); err != nil {
+		return nil, err
+	}
+	code, err := cfg.HomeArea()
+	if err != nil {
+		return nil, err
+	}
+	bootstrap, err := cfg.BootstrapPeers()
+	if err != nil {
+		return nil, err
+	}
+	stranger := code.IsZero()
+	c.host, err = p2p.New(ctx, p2p.Config{
+		Key: c.key, Profile: p2p.Client, AllowPrivateAddrs: cfg.AllowPrivateAddresses, DHT: stranger,
+		Records:   map[string]p2p.RecordValidator{area.Kind: area.Validator{Now: time.Now}},
+		Bootstrap: bootstrapFor(stranger, bootstrap), Logger: log, Now: time.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting: %w", err)
+	}
+	pc := longdistance.PayerConfig{Key: c.key, Dial: longdistance.DialFrom(c.host), Logger: log, Now: time.Now}
+	lc := client.Config{
+		Home: code, K: cfg.Client.Needed, N: cfg.Client.Total, Happy: cfg.Client.Happy, MaxSegment: cfg.Client.SegmentSize,
+		Logger: log, Now: time.Now,
+	}
+	if stranger {
+		close(c.refreshed)
+		if err := c.openAreas(bootstrap); err != nil {
+			return nil, err
+		}
+		lc.Resolver = c.areas
+	} else {
+		if err := c.openRoster(ctx, background); err != nil {
+			return nil, err
+		}
+		if pc.Approvals, err = c.approvals(); err != nil {
+			return nil, err
+		}
+		c.fleet = client.NewFleet(c.host, c.holder.Servers)
+		lc.Servers, lc.Gateways = c.fleet.Servers, client.Gateways(c.holder, code)
+		if !o.RandomKeys {
+			if lc.Secret, err = h.secret("convergence"); err != nil {
+				return nil, err
+			}
+		}
+		lease, err := h.secret("lease")
+		if err != nil {
+			return nil, err
+		}
+		lc.LeaseSecret = [32]byte(lease)
+	}
+	if c.payer, err = longdistance.NewPayer(pc); err != nil {
+		return nil, err
+	}
+	lc.Payer = c.payer
+	c.lib = client.New(lc)
+	return c, nil
+}
+
+// bootstrapFor leaves a member's connections to what it needs: only strangers look areas up themselves.
+func bootstrapFor(stranger bool, peers []p2p.Peer) []p2p.Peer {
+	if stranger {
+		return peers
+	}
+	return nil
+}
+
+func (c *Client) openAreas(directories []p2p.Peer) (err error) {
+	if c.cache, err = area.OpenCache(area.CacheConfig{Dir: c.home.path("area"), Now: time.Now}); err != nil {
+		return fmt.Errorf("opening the area cache: %w", err)
+	}
+	cfg := area.Config{Cache: c.cache, Host: c.host, Directories: directories, Logger: c.log, Now: time.Now}
+	if c.host.DHTPeers() > 0 || len(directories) > 0 {
+		cfg.DHT = c.host
+	}
+	c.areas, err = area.NewResolver(cfg)
+	return err
+}
+
+// openRoster reads what is known of the grid and looks for something newer in the background, so that a manager that
+// is away costs no time. Only without any valid roster is it waited for.
+func (c *Client) openRoster(ctx, background context.Context) (err error) {
+	if c.holder, err = c.home.openHolder(c.cfg, clientKeyFile, c.key, c.host, nil, c.log); err != nil {
+		return err
+	}
+	if _, err := c.holder.Current(); err != nil {
+		defer close(c.refreshed)
+		if err := c.holder.Refresh(ctx); err != nil {
+			return err
+		}
+		return nil
+	}
+	c.wg.Go(func() {
+		defer close(c.refreshed)
+		if err := c.holder.Refresh(background); err != nil && background.Err() == nil {
+			c.log.Warn("roster was not refreshed", "error", err)
+		}
+	})
+	return nil
+}
+
+// approvals keeps what the manager granted between runs. Each process renews when it must; there is no background.
+func (c *Client) approvals() (longdistance.Approvals, error) {
+	dir := c.home.path("approvals-client")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return account.NewApprovals(account.ApprovalsConfig{
+		Client: account.NewClient(c.host), Self: c.host.Key(), Dir: dir, Now: time.Now, Logger: c.log,
+	}), nil
+}
+
+// secret reads a 32-byte secret of the client's, making it at the first use.
+func (h Home) secret(name string) ([]byte, error) {
+	path := h.path(name + ".secret")
+	raw, err := durable.ReadSecret(path, 256)
+	if errors.Is(err, fs.ErrNotExist) {
+		b := make([]byte, 32)
+		_, _ = rand.Read(b) // never fails: crypto/rand.Read ends the program instead
+		return b, durable.CreateFile(path, []byte(caps.EncodeBase32(b)+"\n"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s secret: %w", name, err)
+	}
+	b, err := caps.DecodeBase32(string(trimNewline(raw)))
+	if err != nil || len(b) != 32 {
+		return nil, fmt.Errorf("reading the %s secret: %s is damaged; it should hold 52 base32 characters", name, path)
+	}
+	return b, nil
+}
+
+func trimNewline(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// Close signs for what was read, ends what the client started, and closes its streams.
+func (c *Client) Close() error {
+	c.cancel()
+	c.wg.Wait()
+	var errs []error
+	if c.payer != nil {
+		errs = append(errs, c.payer.Close())
+	}
+	if c.fleet != nil {
+		errs = append(errs, c.fleet.Close())
+	}
+	if c.areas != nil {
+		errs = append(errs, c.areas.Close())
+	}
+	if c.host != nil {
+		errs = append(errs, c.host.Close())
+	}
+	if c.cache != nil {
+		errs = append(errs, c.cache.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Range is a part of a file: as HTTP has it, both ends included.
+type Range struct {
+	Whole       bool
+	First, Last uint64
+	ToEnd       bool   // from First to the end
+	Suffix      uint64 // the last so many bytes
+}
+
+// of turns the range into offset and length for a file of size bytes.
+func (r Range) of(size uint64) (client.Range, error) {
+	switch {
+	case r.Whole:
+		return client.Range{}, nil
+	case r.Suffix > 0:
+		return client.Range{Offset: size - min(size, r.Suffix)}, nil
+	case r.First >= size:
+		return client.Range{}, fmt.Errorf("%w: it begins at byte %d and the file has %d", client.ErrRange, r.First, size)
+	case r.ToEnd:
+		return client.Range{Offset: r.First}, nil
+	}
+	return client.Range{Offset: r.First, Length: min(r.Last, size-1) - r.First + 1}, nil
+}
+
+// GetReport is what `trunkline get` can say of a transfer.
+type GetReport struct {
+	Bytes uint64 `json:"bytes"`
+	// Hop is where the bytes came from: literal, local, gateway or contact.
+	Hop string `json:"hop"`
+	// Peer served them, where it was not the home grid itself.
+	Peer string `json:"peer,omitempty"`
+	// Blamed are who failed or lied on the way, one sentence each.
+	Blamed []string `json:"blamed,omitempty"`
+}
+
+// Get writes the range of the file to w. Bytes that were written are right, also when an error comes back.
+func (c *Client) Get(ctx context.Context, target caps.Cap, r Range, w io.Writer, progress func(done, total uint64)) (GetReport, error) {
+	size, err := fileSize(target)
+	if err != nil {
+		return GetReport{}, err
+	}
+	part, err := r.of(size)
+	if err != nil {
+		return GetReport{}, err
+	}
+	o := client.GetOptions{Range: part, Progress: func(e client.Event) { progress(e.Verified, e.Total) }}
+	res, err := c.lib.Get(ctx, target, o, w)
+	if err != nil && res.Bytes == 0 && c.newerRoster(ctx) {
+		res, err = c.lib.Get(ctx, target, o, w)
+	}
+	report := GetReport{Bytes: res.Bytes, Hop: string(res.Hop)}
+	if !res.Payee.IsZero() {
+		report.Peer = res.Payee.String()
+	}
+	for _, a := range res.Failed {
+		report.Blamed = append(report.Blamed, a.String())
+	}
+	for _, b := range res.Blamed {
+		report.Blamed = append(report.Blamed, b.String())
+	}
+	return report, err
+}
+
+// newerRoster waits for the background look and says whether the grid has changed since the command began: then
+// what failed may succeed.
+func (c *Client) newerRoster(ctx context.Context) bool {
+	if c.holder == nil {
+		return false
+	}
+	changed := c.holder.Changed()
+	before, _ := c.holder.Current()
+	select {
+	case <-c.refreshed:
+	case <-ctx.Done():
+		return false
+	}
+	after, err := c.holder.Current()
+	if err != nil {
+		return false
+	}
+	select {
+	case <-changed:
+		return true
+	default:
+		return after.Number() != before.Number()
+	}
+}
+
+func fileSize(target caps.Cap) (uint64, error) {
+	if v, ok := target.CHKVerify(); ok {
+		return v.Size, nil
+	}
+	if data, ok := target.Literal(); ok {
+		return uint64(len(data)), nil
+	}
+	return 0, fmt.Errorf("%w: it is a %s", client.ErrNotFile, target.Kind())
+}
+
+// PutReport is what `trunkline put` prints.
+type PutReport struct {
+	// Cap is the long-distance cap: a password.
+	Cap       string   `json:"cap"`
+	Bytes     uint64   `json:"bytes"`
+	Shares    int      `json:"shares"`
+	Servers   int      `json:"servers"`
+	Existing  int      `json:"existing_shares"`
+	Warnings  []string `json:"warnings,omitempty"`
+	Happiness int      `json:"happiness"`
+}
+
+// Put stores size bytes of src in the home grid.
+func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress func(done uint64)) (PutReport, error) {
+	report := func(e transfer.Event) {
+		if e.Phase == transfer.PhaseEncode || e.Phase == transfer.PhaseCommit {
+			progress(e.Done)
+		}
+	}
+	res, err := c.lib.Put(ctx, src, size, report)
+	if errors.Is(err, transfer.ErrUnhappy) && c.newerRoster(ctx) {
+		res, err = c.lib.Put(ctx, src, size, report)
+	}
+	if err != nil {
+		return PutReport{}, err
+	}
+	out := PutReport{
+		Cap: res.Cap.Text(), Bytes: size, Shares: len(res.Placement), Existing: len(res.Existing), Happiness: res.Happiness,
+	}
+	servers := map[caps.PublicKey]bool{}
+	for _, k := range res.Placement {
+		servers[k] = true
+	}
+	out.Servers = len(servers)
+	for _, b := range res.Lost {
+		out.Warnings = append(out.Warnings, b.String())
+	}
+	return out, nil
+}
+
+// Bill is the member's own account with its grid's manager.
+func (c *Client) Bill(ctx context.Context, period uint64) (Bill, error) {
+	if c.holder == nil {
+		return Bill{}, errNoGrid
+	}
+	m := c.holder.Manager()
+	s, err := account.NewClient(c.host).Statement(ctx, m, account.StatementAsk{
+		Account: c.host.Key(), Period: period, Current: period == 0,
+	})
+	return Bill{}.with(s, m.Key, err)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"syscall"
+
+	"trunkline/billing"
+	"trunkline/billing/ledger"
+	"trunkline/billing/ledger/sqlite"
+	"trunkline/caps"
+	"trunkline/clearinghouse"
+	"trunkline/cmd/internal/node"
+	"trunkline/grid/account"
+	"trunkline/grid/client"
+	"trunkline/grid/manager"
+	"trunkline/grid/roster"
+	"trunkline/grid/storage"
+	"trunkline/grid/transfer"
+	"trunkline/p2p"
+)
+
+// rule says what the errors that match it mean to a person: the exit code, and what to do next.
+type rule struct {
+	is   func(error) bool
+	code func(error) int
+	hint string
+}
+
+// match is a rule for errors that match any of the sentinels.
+func match(code int, hint string, sentinels ...error) rule {
+	return rule{
+		is: func(err error) bool {
+			return slices.ContainsFunc(sentinels, func(s error) bool { return errors.Is(err, s) })
+		},
+		code: func(error) int { return code },
+		hint: hint,
+	}
+}
+
+// rules are tried in order; the first that matches wins. What comes from the other side of a wire is matched by its
+// kind, at the end.
+var rules = []rule{
+	{
+		is:   func(err error) bool { var c *node.ControlError; return errors.As(err, &c) },
+		code: func(err error) int { var c *node.ControlError; _ = errors.As(err, &c); return c.Code },
+	},
+	match(exitNotRunning, "\"trunkline join TICKET\" makes one that belongs to a grid, \"trunkline init\" one that belongs to none", node.ErrNoHome),
+	match(exitNotRunning, "start it with: trunkline run", node.ErrNotRunning, manager.ErrNotServing),
+	match(exitBusy, "stop that process first, or ask it: most commands work while it runs", node.ErrLocked, storage.ErrLocked),
+	match(exitFailure, "choose another directory with --home", node.ErrHomeTaken, manager.ErrExists, clearinghouse.ErrExists),
+	match(exitUsage, "", node.ErrConfig),
+	match(exitRefused, "use the node directory of a client: \"trunkline grid invite\" makes a ticket for one", node.ErrNotClient),
+
+	match(exitUsage, "check that the whole cap was copied, from URI: to the last digit",
+		caps.ErrMalformed, caps.ErrUnknownKind, caps.ErrShareCounts, caps.ErrSize, caps.ErrNoCap, caps.ErrBase32Alphabet,
+		caps.ErrBase32Length, caps.ErrBase32TrailingBits),
+	match(exitUsage, "", caps.ErrKey, caps.ErrNoAreaForm, p2p.ErrPeer, billing.ErrCredits, billing.ErrCurrency,
+		roster.ErrTicketText, manager.ErrArgument, clearinghouse.ErrArgument, client.ErrRange),
+	match(exitNotFound, "", node.ErrUnknownMember, manager.ErrNoMember, manager.ErrNoTicket, manager.ErrNotSubscribed,
+		manager.ErrNoGrid, clearinghouse.ErrNone, clearinghouse.ErrNoGrid, clearinghouse.ErrNoRequest),
+	match(exitVersion, "", sqlite.ErrNewer),
+
+	match(exitRefused, "ask your grid's manager for a ticket", client.ErrNoHome),
+	match(exitUsage, "a cap without an area opens only on its own grid: ask for the long-distance cap, which starts URI:LD:", client.ErrNoArea),
+	match(exitTemporary, "ask your grid's manager to add one: trunkline grid invite --role gateway", client.ErrNoGateway),
+	match(exitUsage, "", client.ErrNotFile),
+
+	{
+		is: func(err error) bool {
+			var few *transfer.NotEnoughSharesError
+			return errors.As(err, &few) && slices.ContainsFunc(few.Blamed, transfer.Blame.Corrupt)
+		},
+		code: func(error) int { return exitIntegrity },
+		hint: "servers answered with damaged shares; the file may come back when others are up again",
+	},
+	match(exitIntegrity, "whoever stored this file made it wrong; it can't be read", transfer.ErrInconsistent),
+	match(exitNotFound, "no server of the grid has any share of it", transfer.ErrNoShares),
+	match(exitTemporary, "some servers are down; try again later", transfer.ErrNotEnoughShares),
+	match(exitTemporary, "too few servers took shares; nothing was stored. Try later, or lower client.happy in trunkline.toml", transfer.ErrUnhappy),
+	match(exitIntegrity, "", transfer.ErrCorrupt),
+	match(exitFailure, "nothing was stored; put it again", transfer.ErrSourceChanged),
+	match(exitTemporary, "", client.ErrShort),
+
+	match(exitPayment, "the account's deposit and credit line are used up or reserved; its manager or the clearinghouse's operator can raise them",
+		account.ErrCredit, ledger.ErrCredit),
+	match(exitTemporary, "local files work meanwhile", account.ErrAway),
+	match(exitIntegrity, "", account.ErrReceipt, account.ErrApproval, account.ErrStatement, ledger.ErrBroken),
+	match(exitRefused, "this node's membership has ended or was revoked; ask the grid's manager",
+		roster.ErrNotMember, manager.ErrRevoked, account.ErrRevoked),
+	match(exitRefused, "", roster.ErrExpired),
+
+	match(exitTemporary, "the disk is full", syscall.ENOSPC),
+	match(exitFailure, "", fs.ErrPermission),
+
+	match(exitPayment, "", p2p.ErrUnpaid),
+	match(exitRefused, "", p2p.ErrRefused, p2p.ErrDenied, p2p.ErrExpired),
+	match(exitIntegrity, "", p2p.ErrIntegrity),
+	match(exitNotFound, "check the area code and the cap; \"trunkline area show AREA\" shows who was asked", p2p.ErrNotFound),
+	match(exitBusy, "try again in a moment", p2p.ErrBusy),
+	match(exitTemporary, "try again later", p2p.ErrUnavailable, p2p.ErrUnreachable, p2p.ErrStepTimeout, roster.ErrUnreachable),
+	match(exitVersion, "the other side speaks another version", p2p.ErrUnsupported),
+}
