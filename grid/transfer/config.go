@@ -7,7 +7,7 @@ import (
 
 const (
 	// DefaultMemory bounds the segments that one Read holds.
-	DefaultMemory = 24 << 20
+	DefaultMemory = 32 << 20
 	// DefaultTimeout is how long one request to a server may take.
 	DefaultTimeout = 15 * time.Second
 )

@@ -20,7 +20,7 @@ import (
 func TestHungRefusingGood(t *testing.T) {
 	t.Parallel()
 	const timeout = 15 * time.Second
-	st := store(t, plaintext(3_000_000), 100_000)
+	st := store(t, plaintext(1_500_000), 50_000)
 	for how, hang := range map[string]gridtest.Faults{
 		"all-calls": {Hang: true},
 		"reads":     {HangFor: map[string]bool{"Read": true}},
@@ -67,7 +67,7 @@ func TestHungRefusingGood(t *testing.T) {
 						if took > 2*time.Second {
 							t.Errorf("took %v", took)
 						}
-						if n := moved(servers); n > int64(len(st.cipher))*13/10+200_000 {
+						if n := moved(servers); n > int64(len(st.cipher))*13/10+100_000 {
 							t.Errorf("read %d bytes for %d", n, len(st.cipher))
 						}
 					})

@@ -114,10 +114,11 @@ func (f *File) groupSegments() int {
 	return min(max(groupBytes/f.segments.size, 1), groupMost)
 }
 
-// groupsInFlight is how many groups fit the memory: each may hold its
-// segments twice, once as parity blocks.
+// groupsInFlight is how many groups fit the memory. Each may hold its segments
+// thrice: as segments, as parity blocks, and as segments that a server which
+// was given up may still be writing into.
 func (f *File) groupsInFlight(per int) int {
-	return int(min(max(f.cfg.Memory/int64(2*per*f.segments.size), 1), groupsAhead))
+	return int(min(max(f.cfg.Memory/int64(3*per*f.segments.size), 1), groupsAhead))
 }
 
 // reader is one call of Read.
