@@ -137,8 +137,8 @@ func (a *Approvals) Get(ctx context.Context, need Need) (sealed.Sealed[billing.A
 	return none, errors.Join(errs...)
 }
 
-// get is Get at one approver. With an error it may return an approval that serves
-// if nothing better is found.
+// get is Get at one approver. With an error it may return an approval in its grace,
+// which serves if nothing better is found.
 func (a *Approvals) get(ctx context.Context, e *entry, need uint64) (sealed.Sealed[billing.Approval], error) {
 	if have, ok := a.usable(e, need); ok {
 		return have, nil
@@ -159,7 +159,7 @@ func (a *Approvals) get(ctx context.Context, e *entry, need uint64) (sealed.Seal
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if left := e.left(false); left < max(need, 1) {
-		return e.have, fmt.Errorf("%w: %d bytes are granted, %d are needed", ErrCredit, left, max(need, 1))
+		return sealed.Sealed[billing.Approval]{}, fmt.Errorf("%w: %d bytes are granted, %d are needed", ErrCredit, left, max(need, 1))
 	}
 	return e.have, nil
 }

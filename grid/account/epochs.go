@@ -88,11 +88,16 @@ func (e *Epochs) Observe(approver caps.PublicKey, epoch uint64) error {
 // Check refuses an approval of a lower epoch than was seen of its approver, and
 // takes note of a higher one, which its signature vouches for. Error: ErrEpoch.
 func (e *Epochs) Check(a sealed.Sealed[billing.Approval]) error {
+	return e.CheckEpoch(a.Value.Approver, a.Value.Epoch)
+}
+
+// CheckEpoch is [Epochs.Check] for an approval whose signature was checked before.
+func (e *Epochs) CheckEpoch(approver caps.PublicKey, epoch uint64) error {
 	e.mu.Lock()
-	had := e.highest[a.Value.Approver]
+	had := e.highest[approver]
 	e.mu.Unlock()
-	if a.Value.Epoch < had {
-		return fmt.Errorf("epoch %d, now %d: %w", a.Value.Epoch, had, ErrEpoch)
+	if epoch < had {
+		return fmt.Errorf("epoch %d, now %d: %w", epoch, had, ErrEpoch)
 	}
-	return e.Observe(a.Value.Approver, a.Value.Epoch)
+	return e.Observe(approver, epoch)
 }
