@@ -226,10 +226,9 @@ func CreateClearinghouse(h Home, c Config, name, currency string, open bool, cre
 	return MadeClearinghouse{Name: name, Key: key.String(), Home: h.Dir}, h.Create(c)
 }
 
-// membership is what services ask about who belongs: a member's roster.Holder, or the manager itself.
+// membership knows the newest roster: a member's roster.Holder, or the manager itself.
 type membership interface {
 	Current() (roster.Verified, error)
-	Allow(key caps.PublicKey, anyOf roster.Role) error
 }
 
 var errNoGrid = errors.New("this node belongs to no grid")

@@ -32,7 +32,7 @@ func (d *daemon) openContact(ctx context.Context) error {
 	d.settle(source.Close)
 	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.ExportTariff }, members: d.members}
 	err := d.openPayee(ctx, "contact", longdistance.PayeeConfig{
-		Source: source, Tariff: tariffs.now, OldTariff: tariffs.old,
+		Source: freshSource{source, d.look}, Tariff: tariffs.now, OldTariff: tariffs.old,
 		Approver: func(approver caps.PublicKey, epoch uint64) error {
 			if _, ok := d.approver(approver); !ok || approver == d.managerKey() {
 				return fmt.Errorf("this grid does not settle with it: %w", p2p.ErrDenied)
@@ -44,6 +44,20 @@ func (d *daemon) openContact(ctx context.Context) error {
 		return err
 	}
 	return d.republish()
+}
+
+// freshSource opens files once more when they could not be had and the grid has new servers.
+type freshSource struct {
+	longdistance.Source
+	look func(context.Context) bool
+}
+
+func (s freshSource) Open(ctx context.Context, r longdistance.Request) (longdistance.File, error) {
+	f, err := s.Source.Open(ctx, r)
+	if err != nil && (errors.Is(err, p2p.ErrNotFound) || errors.Is(err, p2p.ErrUnavailable)) && s.look(ctx) {
+		return s.Source.Open(ctx, r)
+	}
+	return f, err
 }
 
 // openGateway serves other grids' files to this grid's clients: a payer towards contact points behind the same half
@@ -87,7 +101,7 @@ func (d *daemon) openGateway(ctx context.Context) error {
 	}
 	return d.openPayee(ctx, "gateway", longdistance.PayeeConfig{
 		Source: source, Tariff: tariffs.now, OldTariff: tariffs.old,
-		Allow: func(_ context.Context, peer caps.PublicKey) error { return d.members.Allow(peer, roster.Client) },
+		Allow: func(ctx context.Context, peer caps.PublicKey) error { return d.allow(ctx, peer, roster.Client) },
 		Approver: func(approver caps.PublicKey, epoch uint64) error {
 			if approver != d.managerKey() {
 				return fmt.Errorf("it is not this grid's manager: %w", p2p.ErrDenied)

@@ -48,9 +48,13 @@ type daemon struct {
 	// its handlers, then the books and stores that they used. Each in reverse.
 	settles, stops []func() error
 
-	house    *clearinghouse.Clearinghouse // in that role
-	manager  *manager.Manager             // in that role
-	members  membership                   // nil for a clearinghouse
+	house   *clearinghouse.Clearinghouse // in that role
+	manager *manager.Manager             // in that role
+	members membership                   // nil for a clearinghouse
+	// allow says whether a key may act in a role now, looking for a newer roster before it refuses.
+	allow func(context.Context, caps.PublicKey, roster.Role) error
+	// look looks for a newer roster and says whether there is one.
+	look     func(context.Context) bool
 	cache    *area.Cache
 	areas    *area.Resolver
 	epochs   *account.Epochs
@@ -177,6 +181,8 @@ func (d *daemon) openManager(ctx context.Context) error {
 		return err
 	}
 	d.manager, d.members, d.key = m, m, m.HostKey()
+	d.allow = func(_ context.Context, key caps.PublicKey, anyOf roster.Role) error { return m.Allow(key, anyOf) }
+	d.look = func(context.Context) bool { return false }
 	d.stop(m.Close)
 	d.run(m.Run)
 	d.ops.manager(m)
@@ -265,7 +271,8 @@ func (d *daemon) openMember() error {
 	if err != nil {
 		return err
 	}
-	d.members = holder
+	newcomers := roster.NewNewcomers(holder)
+	d.members, d.allow, d.look = holder, newcomers.Allow, newcomers.Look
 	code, err := d.cfg.HomeArea()
 	if err != nil {
 		return err
@@ -275,7 +282,10 @@ func (d *daemon) openMember() error {
 	return nil
 }
 
-func (d *daemon) openServer(context.Context) error {
+// newcomerWait bounds the look for a newer roster before a server refuses somebody it does not know.
+const newcomerWait = 5 * time.Second
+
+func (d *daemon) openServer(ctx context.Context) error {
 	c := d.cfg.Storage
 	dir := c.Dir
 	if !filepath.IsAbs(dir) {
@@ -295,7 +305,9 @@ func (d *daemon) openServer(context.Context) error {
 	}
 	d.stop(store.Close)
 	storage.NewServer(store, func(peer caps.PublicKey) error {
-		return d.members.Allow(peer, roster.Client|roster.Contact)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), newcomerWait)
+		defer cancel()
+		return d.allow(ctx, peer, roster.Client|roster.Contact)
 	}).Register(d.host)
 	return nil
 }
