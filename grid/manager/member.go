@@ -50,6 +50,9 @@ func (m *Manager) approve(ctx context.Context, key caps.PublicKey, roles roster.
 	case s.member(key) < 0 && len(s.Members) >= roster.MaxMembers:
 		return MemberInfo{}, fmt.Errorf("%w: %d members", ErrFull, roster.MaxMembers)
 	}
+	if err := roster.CheckName(name); err != nil {
+		return MemberInfo{}, fmt.Errorf("%w: %w", ErrArgument, err)
+	}
 	// The account first: a member without one would be refused where it should be
 	// served, an account without a member serves nobody.
 	if err := m.ensureAccount(ctx, s, key, name); err != nil {
@@ -77,9 +80,6 @@ func (m *Manager) approve(ctx context.Context, key caps.PublicKey, roles roster.
 		return nil
 	})
 	if err != nil {
-		if errors.Is(err, roster.ErrMalformed) {
-			err = fmt.Errorf("%w: %w", ErrArgument, err)
-		}
 		return MemberInfo{}, err
 	}
 	m.cfg.Logger.InfoContext(ctx, "member approved", "peer_id", key.String(), "roles", roles.String())

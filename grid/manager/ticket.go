@@ -61,6 +61,9 @@ func (m *Manager) Invite(ctx context.Context, roles roster.Role, uses int, life 
 	if !roles.Valid() || uses < 0 || uses > roster.MaxMembers || life < 0 {
 		return TicketInfo{}, fmt.Errorf("%w: roles %s, %d uses, %s", ErrArgument, roles, uses, life)
 	}
+	if err := roster.CheckName(name); err != nil {
+		return TicketInfo{}, fmt.Errorf("%w: %w", ErrArgument, err)
+	}
 	secret := roster.RandomSecret()
 	hash := secret.Hash()
 	now := m.cfg.Now()

@@ -53,7 +53,7 @@ func (c *Certificate) Validate() error {
 	case c.IssuedAt < 0 || c.NotAfter <= c.IssuedAt:
 		return fmt.Errorf("%w: certificate ends before it begins", ErrMalformed)
 	}
-	return checkName(c.Name)
+	return CheckName(c.Name)
 }
 
 // MarshalRecord gives the bytes that are signed.

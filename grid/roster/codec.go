@@ -130,7 +130,7 @@ func (r *reader) roles() Role {
 func (r *reader) name() string {
 	s := string(r.take(r.u8()))
 	if r.err == nil {
-		if err := checkName(s); err != nil {
+		if err := CheckName(s); err != nil {
 			r.err = err
 		}
 	}
@@ -174,8 +174,9 @@ func (r *reader) finish() error {
 	return r.err
 }
 
-// checkName refuses what could not be printed on a terminal without harm.
-func checkName(s string) error {
+// CheckName refuses names that are too long or that could not be printed on a
+// terminal without harm. Error: ErrMalformed.
+func CheckName(s string) error {
 	if len(s) > MaxName {
 		return fmt.Errorf("%w: name of %d bytes, %d are allowed", ErrMalformed, len(s), MaxName)
 	}

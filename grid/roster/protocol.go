@@ -136,7 +136,7 @@ func (s *Service) join(ctx context.Context, remote caps.PublicKey, req *pb.Join)
 	if len(req.GetSecret()) != 16 {
 		return nil, fmt.Errorf("%w: secret of %d bytes", ErrMalformed, len(req.GetSecret()))
 	}
-	if err := checkName(req.GetName()); err != nil {
+	if err := CheckName(req.GetName()); err != nil {
 		return nil, err
 	}
 	if err := s.issuer.Redeem(ctx, remote, NewSecret([16]byte(req.GetSecret())), req.GetName(), addrs); err != nil {

@@ -146,7 +146,7 @@ func (m Member) validate() error {
 	if m.Since < 0 {
 		return fmt.Errorf("%w: negative time", ErrMalformed)
 	}
-	if err := checkName(m.Name); err != nil {
+	if err := CheckName(m.Name); err != nil {
 		return err
 	}
 	return checkPeer(m.Peer())
