@@ -39,6 +39,7 @@ type Host struct {
 	mu       sync.Mutex
 	closed   bool
 	services map[string]*service
+	traffic  map[string]*odometer // by protocol; guarded by mu
 }
 
 // New makes a host and starts listening. ctx bounds the start only; Bootstrap
@@ -183,6 +184,8 @@ type Stats struct {
 	Peers           int    // connected now
 	Streams         int    // served now
 	Panics, Refused uint64 // handlers that panicked, streams refused as busy
+	// Traffic is by protocol ID, since the host started.
+	Traffic map[string]Traffic
 }
 
 // Stats returns the host's counts.
@@ -190,6 +193,10 @@ func (h *Host) Stats() Stats {
 	st := Stats{Peers: len(h.host.Network().Peers()), Panics: h.panics.Load(), Refused: h.refused.Load()}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	st.Traffic = make(map[string]Traffic, len(h.traffic))
+	for id, o := range h.traffic {
+		st.Traffic[id] = Traffic{Sent: o.sent.Load(), Received: o.received.Load()}
+	}
 	for _, v := range h.services {
 		for _, n := range v.open {
 			st.Streams += n

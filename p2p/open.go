@@ -55,7 +55,7 @@ func (h *Host) Open(ctx context.Context, to Peer, p Protocol) (*Stream, error) {
 		raw, err := h.host.NewStream(network.WithNoDial(ctx, "connected above"), info.ID, protocol.ID(p.ID))
 		if err == nil {
 			h.host.Peerstore().AddAddr(info.ID, raw.Conn().RemoteMultiaddr(), goodAddrTTL)
-			return newStream(h.ctx, raw, to.Key, p.ID, p.StepTimeout, &h.buffers), nil
+			return newStream(h.ctx, h.metered(raw, p.ID), to.Key, p.ID, p.StepTimeout, &h.buffers), nil
 		}
 		if attempt > 0 || !isPeerGone(err) || ctx.Err() != nil {
 			return nil, openError(to, p, err)

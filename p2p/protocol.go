@@ -108,7 +108,7 @@ func (v *service) serve(raw rawStream, remote caps.PublicKey) {
 		return
 	}
 	defer v.leave(remote)
-	s := newStream(h.ctx, raw, remote, v.protocol.ID, v.protocol.StepTimeout, &h.buffers)
+	s := newStream(h.ctx, h.metered(raw, v.protocol.ID), remote, v.protocol.ID, v.protocol.StepTimeout, &h.buffers)
 	stop := s.ResetOn(h.ctx)
 	defer stop()
 	defer func() {

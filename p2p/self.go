@@ -26,7 +26,7 @@ func (h *Host) openSelf(p Protocol) (*Stream, error) {
 	a, b := newPipe(), newPipe()
 	near, far := &selfStream{in: a, out: b}, &selfStream{in: b, out: a}
 	go v.serve(far, h.key)
-	return newStream(h.ctx, near, h.key, p.ID, p.StepTimeout, &h.buffers), nil
+	return newStream(h.ctx, h.metered(near, p.ID), h.key, p.ID, p.StepTimeout, &h.buffers), nil
 }
 
 // selfStream is one end of an in-process stream.

@@ -80,6 +80,7 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 	if err := d.start(ctx); err != nil {
 		return err
 	}
+	d.ops["traffic"] = op(func(context.Context, struct{}) (any, error) { return d.host.Stats().Traffic, nil })
 	g, ctx := errgroup.WithContext(ctx)
 	for _, task := range d.tasks {
 		g.Go(func() error {
