@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg Config, v caps.CHKVerify) (*File, error) {
 		f.peers = append(f.peers, &peer{server: s, rank: i})
 	}
 	if err := f.find(ctx); err != nil {
-		f.Close()
+		f.end()
 		return nil, err
 	}
 	return f, nil
@@ -140,12 +140,16 @@ func (f *File) Blamed() []Blame {
 // must not be called from within a Read's fn. It always returns nil, as often
 // as it is called.
 func (f *File) Close() error {
+	f.end()
+	return nil
+}
+
+func (f *File) end() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.cancel()
 	f.wg.Wait()
-	return nil
 }
 
 // enter registers work that Close waits for. It reports whether the file is

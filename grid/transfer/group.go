@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -153,7 +154,7 @@ func (gr *group) gather(ctx context.Context) ([]*fetch, error) {
 					return got, ctx.Err()
 				}
 				f.blame(ft.s, ft.err)
-				if !isLie(ft.err) && ft.err != errSilent {
+				if !isLie(ft.err) && !errors.Is(ft.err, errSilent) {
 					failed = append(failed, ft.s)
 				}
 			}

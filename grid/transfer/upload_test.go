@@ -245,7 +245,8 @@ func TestUploadKeys(t *testing.T) {
 			t.Errorf("another %s gives the same cap", name)
 		}
 	}
-	if random := func(c *transfer.UploadConfig) { c.Secret = nil }; capOf(random) == capOf(random) {
+	random := func(c *transfer.UploadConfig) { c.Secret = nil }
+	if first, second := capOf(random), capOf(random); first == second {
 		t.Error("two random keys are the same")
 	}
 }

@@ -144,7 +144,7 @@ func (c UploadConfig) withDefaults() (UploadConfig, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	return c, nil
 }
