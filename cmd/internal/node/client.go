@@ -280,8 +280,9 @@ func (c *Client) Get(ctx context.Context, target caps.Cap, r Range, w io.Writer,
 		return GetReport{}, err
 	}
 	o := client.GetOptions{Range: part, Progress: func(e client.Event) { progress(e.Verified, e.Total) }}
+	used := c.rosterNumber()
 	res, err := c.lib.Get(ctx, target, o, w)
-	if err != nil && res.Bytes == 0 && c.newerRoster(ctx) {
+	if err != nil && res.Bytes == 0 && c.newerRoster(ctx, used) {
 		res, err = c.lib.Get(ctx, target, o, w)
 	}
 	report := GetReport{Bytes: res.Bytes, Hop: string(res.Hop)}
@@ -297,28 +298,26 @@ func (c *Client) Get(ctx context.Context, target caps.Cap, r Range, w io.Writer,
 	return report, err
 }
 
-// newerRoster waits for the background look and says whether the grid has changed since the command began: then
-// what failed may succeed.
-func (c *Client) newerRoster(ctx context.Context) bool {
+// rosterNumber names the roster at hand; zero without one.
+func (c *Client) rosterNumber() roster.Number {
 	if c.holder == nil {
-		return false
+		return roster.Number{}
 	}
-	changed := c.holder.Changed()
-	before, _ := c.holder.Current()
+	v, err := c.holder.Current()
+	if err != nil {
+		return roster.Number{}
+	}
+	return v.Number()
+}
+
+// newerRoster waits for the background look and says whether the roster is another one than used: then what failed
+// may succeed.
+func (c *Client) newerRoster(ctx context.Context, used roster.Number) bool {
 	select {
 	case <-c.refreshed:
+		return c.rosterNumber() != used
 	case <-ctx.Done():
 		return false
-	}
-	after, err := c.holder.Current()
-	if err != nil {
-		return false
-	}
-	select {
-	case <-changed:
-		return true
-	default:
-		return after.Number() != before.Number()
 	}
 }
 
@@ -351,8 +350,9 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 			progress(e.Done)
 		}
 	}
+	used := c.rosterNumber()
 	res, err := c.lib.Put(ctx, src, size, report)
-	if errors.Is(err, transfer.ErrUnhappy) && c.newerRoster(ctx) {
+	if errors.Is(err, transfer.ErrUnhappy) && c.newerRoster(ctx, used) {
 		res, err = c.lib.Put(ctx, src, size, report)
 	}
 	if err != nil {

@@ -72,23 +72,34 @@ func (h Home) socketPath() string {
 	if base == "" {
 		base = os.TempDir()
 	}
-	return filepath.Join(base, "trunkline-"+h.fingerprint()+".sock")
+	return filepath.Join(base, "trunkline-"+h.fingerprint(), "control.sock")
 }
 
-// serveControl answers ops on the node's control socket until ctx ends. Only the node's own user can connect: the
-// socket is made with mode 0600. exitCode turns an error into the exit code that the command will end with.
-func serveControl(ctx context.Context, h Home, ops Ops, exitCode func(error) int) error {
+// listenControl opens the control socket. Only the node's own user can reach it: its folder and the socket itself
+// are closed to others.
+func listenControl(ctx context.Context, h Home) (net.Listener, error) {
 	path := h.socketPath()
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("control socket: %w", err)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	old := umask(0o177)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "unix", path)
-	umask(old)
 	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+// serveControl answers ops on the node's control socket until ctx ends. exitCode turns an error into the exit code
+// that the command will end with.
+func serveControl(ctx context.Context, l net.Listener, ops Ops, exitCode func(error) int) error {
 	srv := &http.Server{
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -119,7 +130,7 @@ func serveControl(ctx context.Context, h Home, ops Ops, exitCode func(error) int
 	go func() { done <- srv.Serve(l) }()
 	select {
 	case <-ctx.Done():
-	case err = <-done:
+	case err := <-done:
 		return fmt.Errorf("control socket: %w", err)
 	}
 	// The base context has ended, so handlers are returning; what still writes gets a second.

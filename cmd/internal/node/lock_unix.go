@@ -7,8 +7,6 @@ import (
 	"syscall"
 )
 
-func umask(mask int) int { return syscall.Umask(mask) }
-
 func flock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // NewFileMode is the mode that the user's umask gives new files.

@@ -81,6 +81,10 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 		return err
 	}
 	d.ops["traffic"] = op(func(context.Context, struct{}) (any, error) { return d.host.Stats().Traffic, nil })
+	control, err := listenControl(ctx, h)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, task := range d.tasks {
 		g.Go(func() error {
@@ -90,7 +94,7 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 			return nil
 		})
 	}
-	g.Go(func() error { return serveControl(ctx, h, d.ops, o.ExitCode) })
+	g.Go(func() error { return serveControl(ctx, control, d.ops, o.ExitCode) })
 	o.Logger.InfoContext(ctx, "node is ready", "peer_id", d.host.Key().String(), "roles", fmt.Sprint(cfg.Roles), "addresses", d.host.Addrs())
 	if o.Ready != nil {
 		o.Ready(d.host.Self().String())
