@@ -55,34 +55,33 @@ func (u *Audit) Account(a Account) error {
 }
 
 // Channel takes a channel in. Its Approval field is not looked at: the envelope
-// says what it is, and is returned.
-func (u *Audit) Channel(id billing.ChannelID, c Channel) (billing.Approval, error) {
-	var none billing.Approval
+// says what it is. It is returned, and the tariff it names.
+func (u *Audit) Channel(id billing.ChannelID, c Channel) (billing.Approval, billing.Tariff, error) {
 	a, err := sealed.Open[billing.Approval](c.ApprovalBytes)
 	if err != nil {
-		return none, broken("channel %v: approval: %w", id, err)
+		return billing.Approval{}, billing.Tariff{}, broken("channel %v: approval: %w", id, err)
 	}
 	t, err := sealed.Open[billing.Tariff](c.TariffBytes)
 	if err != nil {
-		return none, broken("channel %v: tariff: %w", id, err)
+		return billing.Approval{}, billing.Tariff{}, broken("channel %v: tariff: %w", id, err)
 	}
 	if a.Value.Channel != id {
-		return none, broken("channel %v has the approval of %v", id, a.Value.Channel)
+		return billing.Approval{}, billing.Tariff{}, broken("channel %v has the approval of %v", id, a.Value.Channel)
 	}
 	if err := a.Value.CheckTariff(t); err != nil {
-		return none, broken("channel %v: %w", id, err)
+		return billing.Approval{}, billing.Tariff{}, broken("channel %v: %w", id, err)
 	}
 	for _, key := range []caps.PublicKey{a.Value.PayerAccount, a.Value.PayeeAccount} {
 		party, ok := u.accounts[key]
 		if !ok {
-			return none, broken("channel %v is on the missing account %v", id, key)
+			return billing.Approval{}, billing.Tariff{}, broken("channel %v is on the missing account %v", id, key)
 		}
 		if party.claimed.Currency != t.Value.Currency {
-			return none, broken("channel %v is in %s, account %v in %s", id, t.Value.Currency, key, party.claimed.Currency)
+			return billing.Approval{}, billing.Tariff{}, broken("channel %v is in %s, account %v in %s", id, t.Value.Currency, key, party.claimed.Currency)
 		}
 	}
 	u.channels[id] = &auditedChannel{claimed: c, approval: a.Value, tariff: t.Value, last: billing.Voucher{Channel: id}}
-	return a.Value, nil
+	return a.Value, t.Value, nil
 }
 
 // Entry takes the next entry in.

@@ -161,7 +161,7 @@ func (s *Store) Entries(ctx context.Context, first uint64, limit int) ([]ledger.
 	if first > billing.MaxCount || limit <= 0 {
 		return nil, nil
 	}
-	err := eachEntry(ctx, s.read, first, limit, func(e ledger.Entry) error {
+	err := eachEntry(ctx, s.read, first, limit, func(e ledger.Entry, _ []byte) error {
 		list = append(list, e)
 		return nil
 	})
@@ -171,19 +171,20 @@ func (s *Store) Entries(ctx context.Context, first uint64, limit int) ([]ledger.
 	return list, nil
 }
 
-func eachEntry(ctx context.Context, q querier, first uint64, limit int, f func(ledger.Entry) error) error {
+// eachEntry calls f with each entry and the hash that is kept of its voucher.
+func eachEntry(ctx context.Context, q querier, first uint64, limit int, f func(e ledger.Entry, hash []byte) error) error {
 	return each(ctx, q, func(rows *sql.Rows) error {
 		var e ledger.Entry
-		var channel, payer, payee, head []byte
-		if err := rows.Scan(&e.Number, &channel, &payer, &payee, &e.Amount, &e.Voucher, &e.BookedAt, &head); err != nil {
+		var channel, payer, payee, hash, head []byte
+		if err := rows.Scan(&e.Number, &channel, &payer, &payee, &e.Amount, &e.Voucher, &hash, &e.BookedAt, &head); err != nil {
 			return err
 		}
 		copy(e.Channel[:], channel)
 		copy(e.Payer[:], payer)
 		copy(e.Payee[:], payee)
 		copy(e.Head[:], head)
-		return f(e)
-	}, `SELECT entry, channel, payer_account, payee_account, amount, voucher, booked_at, head
+		return f(e, hash)
+	}, `SELECT entry, channel, payer_account, payee_account, amount, voucher, voucher_hash, booked_at, head
 		FROM entries WHERE entry >= ?1 ORDER BY entry LIMIT ?2`, int64(first), limit)
 }
 
