@@ -66,14 +66,14 @@ a password: give it on standard input or with --cap-file.`,
 			if bar != nil {
 				bar.end(err == nil)
 			}
-			for _, b := range report.Blamed {
-				a.say("trunkline: warning: %s", b)
-			}
 			if err == nil {
 				err = dst.keep()
 			}
 			if err != nil {
 				return err
+			}
+			for _, b := range report.Blamed {
+				a.say("trunkline: warning: %s", b)
 			}
 			if a.json && output != "" {
 				return a.print(report, nil)
