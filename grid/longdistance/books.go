@@ -3,6 +3,7 @@ package longdistance
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ type line struct {
 func newBooks(c PayeeConfig) *books {
 	b := &books{config: c, accounts: make(map[caps.PublicKey]*debtor)}
 	if c.Vouchers != nil {
-		c.Vouchers.onBooked(b.booked)
+		c.Vouchers.OnBooked(b.booked)
 	}
 	return b
 }
@@ -151,11 +152,21 @@ func (l *line) leave(unpaid uint64) {
 	l.meter.Abandon(unpaid)
 }
 
-// room is what the payer is told.
-func (l *line) room() int64 {
+// window is what the payer is told: how much may be unsigned at a time.
+func (l *line) window() int64 {
 	l.debtor.mu.Lock()
 	defer l.debtor.mu.Unlock()
-	return l.debtor.window.Room()
+	return l.debtor.effective()
+}
+
+// effective is the account's window less its ghosts. The caller holds mu.
+func (d *debtor) effective() int64 {
+	w := *d.window                                   // a copy, to ask for the ghosts without forgiving them
+	ghosts := int64(min(w.Forgive(), math.MaxInt64)) //nolint:gosec // just bounded
+	if w.Limit() <= 0 {
+		return w.Limit()
+	}
+	return max(w.Limit()-ghosts, 0)
 }
 
 // accept takes a voucher: checked, on disk, and only then counted. stale is the
@@ -163,7 +174,7 @@ func (l *line) room() int64 {
 //
 // Errors are the payer's fault or, matching p2p.ErrInternal, our own; after one
 // of those the channel is not served any more.
-func (l *line) accept(log *VoucherLog, v sealed.Sealed[billing.Voucher], base billing.Mark, ahead uint64) (o Owed, stale bool, err error) {
+func (l *line) accept(log Vouchers, v sealed.Sealed[billing.Voucher], base billing.Mark, ahead uint64) (o Owed, stale bool, err error) {
 	l.accepting.Lock()
 	defer l.accepting.Unlock()
 

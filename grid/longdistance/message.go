@@ -42,6 +42,14 @@ type Stream interface {
 
 var _ Stream = (*p2p.Stream)(nil)
 
+// lock is held by who sends on a stream. It is a channel because who waits for
+// it waits for the peer: a wait that tests in virtual time must be able to see.
+type lock chan struct{}
+
+func newLock() lock  { return make(lock, 1) }
+func (l lock) take() { l <- struct{}{} }
+func (l lock) give() { <-l }
+
 // requestMessage is r on the wire. It never carries Payer.
 func requestMessage(r Request) *pb.FromPayer {
 	areas := make([][]byte, len(r.Areas))

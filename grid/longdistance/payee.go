@@ -35,8 +35,9 @@ type PayeeConfig struct {
 	// Allow says whether a peer may ask at all; it is asked for every request.
 	// nil: everybody may.
 	Allow func(ctx context.Context, peer caps.PublicKey) error
-	// Vouchers is where what is owed is kept. The Payee does not close it.
-	Vouchers *VoucherLog
+	// Vouchers is where what is owed is kept, a *VoucherLog. The Payee does not
+	// close it.
+	Vouchers Vouchers
 	// Owed is called after a voucher became durable, for whoever posts them.
 	// It must return soon. May be nil.
 	Owed func(Owed)
@@ -58,6 +59,18 @@ type PayeeConfig struct {
 	Logger *slog.Logger
 	// Now is the clock of approvals and tariffs. Default time.Now.
 	Now func() time.Time
+}
+
+// Vouchers is what a payee needs of a voucher log: it is durable, and safe for
+// concurrent use.
+type Vouchers interface {
+	// Append makes o durable before it returns nil.
+	Append(o Owed) error
+	// Latest returns the highest durable voucher of a channel.
+	Latest(channel billing.ChannelID) (Owed, bool)
+	// OnBooked sets who is told of receipts that became durable, and how far
+	// the one before went.
+	OnBooked(told func(o Owed, before billing.Mark))
 }
 
 // Defaults of PayeeConfig.

@@ -214,7 +214,7 @@ func (y *party) take(ctx context.Context, peer p2p.Peer) (*talk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &talk{payer: y.payer, party: y, s: s, fresh: true}, nil
+	return &talk{payer: y.payer, party: y, s: s, sending: newLock(), fresh: true}, nil
 }
 
 // put keeps a stream that is in order for the next request.

@@ -381,26 +381,30 @@ func (f *Remote) receive(ctx context.Context, t *talk, pieces chan<- piece, quit
 		}
 		p := piece{transfer.Segment{Index: f.next, Data: *buf, Chain: chain}, buf}
 		f.next++
+		// What is verified is counted, and what is counted is delivered, also if
+		// the payee is gone by now.
+		var unpaid error
 		if t.tab != nil {
 			t.tab.verified(n)
 			t.tab.paid(t)
 			if late == 0 {
-				if err := t.pay(ctx, false); err != nil {
-					f.payer.buffers.put(buf)
-					return err
-				}
+				unpaid = t.pay(ctx, false)
 			}
 		}
-		select {
-		case <-quit:
-		default:
+		if !closed(quit) {
 			select {
 			case pieces <- p:
+				if unpaid != nil {
+					return unpaid
+				}
 				continue
 			case <-quit:
 			}
 		}
 		f.payer.buffers.put(buf)
+		if unpaid != nil {
+			return unpaid
+		}
 		if late += uint64(n); late > lateBytes { //nolint:gosec // a length
 			return fmt.Errorf("a payee that does not stop: %w", ErrOrder)
 		}

@@ -48,15 +48,13 @@ type tab struct {
 	conflicts int                             // in a row
 }
 
-// flown is what waits for an Ack: a voucher, or a renewal.
-type flown struct {
-	voucher billing.Voucher
-	base    billing.Mark
-	renewal bool
-}
+// flown is what waits for an Ack.
+type flown int
 
-// bytes is what the voucher adds.
-func (f flown) bytes() uint64 { return f.voucher.Bytes - f.base.Bytes }
+const (
+	aVoucher flown = iota
+	aRenewal
+)
 
 func newTab(key crypto.PrivKey, signer caps.PublicKey, a sealed.Sealed[billing.Approval], t sealed.Sealed[billing.Tariff], maxAhead uint64) (*tab, error) {
 	meter, err := billing.NewPayer(a.Value, t)
@@ -87,8 +85,7 @@ func (b *tab) renew(a sealed.Sealed[billing.Approval]) error {
 func (b *tab) adopt(m *pb.Welcome) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.room = m.GetRoom()
-	b.window = b.room
+	b.window = m.GetWindow()
 	if len(m.GetVoucher()) == 0 {
 		return nil
 	}
@@ -127,13 +124,13 @@ func (b *tab) lookedUp() {
 	b.maybe = true
 }
 
-// due notes that t's payee, whose window has this room, waits for payment
-// before its next segment, of n bytes.
-func (b *tab) due(t *talk, n uint64, room int64) error {
+// due notes that t's payee, whose window is window, waits for payment before
+// its next segment, of n bytes.
+func (b *tab) due(t *talk, n uint64, window int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.learn(room)
-	ahead := b.aheadOf(n)
+	b.window = window
+	ahead := aheadOf(n, window)
 	if ahead > b.maxAhead {
 		return fmt.Errorf("it asks to be paid %d bytes ahead, over the limit of %d: %w", ahead, b.maxAhead, p2p.ErrRefused)
 	}
@@ -149,12 +146,6 @@ func (b *tab) paid(t *talk) {
 		b.wait(t, 0)
 		delete(b.waiting, t)
 	}
-}
-
-// learn takes the payee's word for the room there is.
-func (b *tab) learn(room int64) {
-	b.room = room
-	b.window = max(b.window, room)
 }
 
 // wait sets what is to be signed ahead for t.
@@ -174,13 +165,12 @@ func (b *tab) ahead() uint64 {
 }
 
 // aheadOf is how much must be signed ahead for a segment of n bytes: what does
-// not fit the room that there will be when all that is verified is signed for.
-func (b *tab) aheadOf(n uint64) uint64 {
-	if b.room < 0 {
-		return n + uint64(-b.room)
+// not fit the window once all that is verified is signed for.
+func aheadOf(n uint64, window int64) uint64 {
+	if window <= 0 {
+		return n + uint64(-window)
 	}
-	room := uint64(b.room) + b.flying + b.meter.Unsigned()
-	return n - min(n, room)
+	return n - min(n, uint64(window))
 }
 
 // step is how many verified bytes may stay unsigned while requests run.
@@ -189,41 +179,40 @@ func (b *tab) step() uint64 { return max(min(maxVoucherStep, uint64(max(b.window
 // sign makes the next voucher for t to send, or nil if none is due: if less
 // than a step is unsigned and nobody waits, unless all is set; or while another
 // waits for its answer. Errors: billing.ErrCapReached.
-func (b *tab) sign(t *talk, all bool) (*pb.FromPayer, flown, error) {
+func (b *tab) sign(t *talk, all bool) (*pb.FromPayer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.carrier != nil {
-		return nil, flown{}, nil
+		return nil, nil
 	}
 	if !all && len(b.waiting) == 0 && b.meter.Unsigned() < b.step() {
-		return nil, flown{}, nil
+		return nil, nil
 	}
 	v, base, err := b.meter.Next()
 	if errors.Is(err, billing.ErrNothingDue) {
 		b.maybe = false
-		return nil, flown{}, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, flown{}, err
+		return nil, err
 	}
 	envelope, err := sealed.Seal(b.key, v)
 	if err != nil {
 		b.meter.Lost()
-		return nil, flown{}, fmt.Errorf("signing: %w", err)
+		return nil, fmt.Errorf("signing: %w", err)
 	}
-	f := flown{voucher: v, base: base}
-	b.carrier, b.flying = t, f.bytes()
+	b.carrier = t
 	return &pb.FromPayer{Message: &pb.FromPayer_Voucher{Voucher: &pb.Voucher{
 		BaseBytes: base.Bytes, BaseLookups: base.Lookups, Envelope: envelope.Bytes, Ahead: max(b.ahead(), b.meter.Ahead()),
-	}}}, f, nil
+	}}}, nil
 }
 
 // answered takes the payee's answer to f.
 func (b *tab) answered(t *talk, f flown, m *pb.Ack) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.learn(m.GetRoom())
-	if f.renewal {
+	b.window = m.GetWindow()
+	if f == aRenewal {
 		return nil
 	}
 	b.release()
@@ -250,7 +239,7 @@ func (b *tab) answered(t *talk, f flown, m *pb.Ack) error {
 
 // release lets another voucher go out. The caller holds mu.
 func (b *tab) release() {
-	b.carrier, b.flying = nil, 0
+	b.carrier = nil
 	close(b.turn)
 	b.turn = make(chan struct{})
 }
@@ -280,6 +269,9 @@ func (b *tab) open() (due bool, busy <-chan struct{}) {
 	}
 	return b.maybe, busy
 }
+
+// channel is which channel it is.
+func (b *tab) channel() billing.ChannelID { return b.newest().Value.Channel }
 
 // signed is the last voucher that the payee took.
 func (b *tab) signed() billing.Voucher {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"trunkline/billing"
@@ -25,7 +24,7 @@ type talk struct {
 	s     Stream
 	fresh bool // never carried a request: an error is the payee's, not old age
 
-	sending sync.Mutex // vouchers and Stop come from two goroutines
+	sending lock // vouchers and Stop come from two goroutines
 
 	tab       *tab // nil while toll-free
 	approvers []p2p.Peer
@@ -47,8 +46,8 @@ func (r *refusal) Unwrap() error { return r.err }
 func refused(err error) bool { return errors.As(err, new(*refusal)) }
 
 func (t *talk) send(m *pb.FromPayer) error {
-	t.sending.Lock()
-	defer t.sending.Unlock()
+	t.sending.take()
+	defer t.sending.give()
 	return t.s.Send(m)
 }
 
@@ -120,7 +119,7 @@ func (t *talk) acked(ctx context.Context, m *pb.Ack) error {
 	if err := t.tab.answered(t, f, m); err != nil {
 		return err
 	}
-	if !f.renewal {
+	if f == aVoucher {
 		v := t.tab.signed()
 		t.payer.config.Approvals.Used(v.Channel, v.Bytes)
 	}
@@ -135,7 +134,7 @@ func (t *talk) due(ctx context.Context, m *pb.Due, segment uint64) error {
 	if m.GetRenewal() {
 		return t.renew(ctx)
 	}
-	if err := t.tab.due(t, segment, m.GetRoom()); err != nil {
+	if err := t.tab.due(t, segment, m.GetWindow()); err != nil {
 		return err
 	}
 	return t.pay(ctx, true)
@@ -147,14 +146,14 @@ func (t *talk) pay(ctx context.Context, all bool) error {
 	if t.tab == nil {
 		return nil
 	}
-	m, f, err := t.tab.sign(t, all)
+	m, err := t.tab.sign(t, all)
 	if errors.Is(err, billing.ErrCapReached) {
 		// The payee sends nothing beyond the cap without a renewal, so what
 		// cannot be signed for now is at most what is to be signed ahead.
 		if err := t.renew(ctx); err != nil {
 			return err
 		}
-		m, f, err = t.tab.sign(t, all)
+		m, err = t.tab.sign(t, all)
 	}
 	if err != nil {
 		return t.tab.capError(err)
@@ -163,7 +162,7 @@ func (t *talk) pay(ctx context.Context, all bool) error {
 		return nil
 	}
 	// A larger approval may have come in the background.
-	if a, ok := t.payer.config.Approvals.Latest(f.voucher.Channel); ok {
+	if a, ok := t.payer.config.Approvals.Latest(t.tab.channel()); ok {
 		if err := t.tab.renew(a); err != nil {
 			return err
 		}
@@ -171,7 +170,7 @@ func (t *talk) pay(ctx context.Context, all bool) error {
 	if err := t.present(); err != nil {
 		return err
 	}
-	t.pending = append(t.pending, f)
+	t.pending = append(t.pending, aVoucher)
 	return t.send(m)
 }
 
@@ -183,7 +182,7 @@ func (t *talk) present() error {
 		return nil
 	}
 	t.approval = hash
-	t.pending = append(t.pending, flown{renewal: true})
+	t.pending = append(t.pending, aRenewal)
 	return t.send(&pb.FromPayer{Message: &pb.FromPayer_Renewal{Renewal: &pb.Renewal{Approval: a.Bytes}}})
 }
 
@@ -249,7 +248,22 @@ func (t *talk) request(ctx context.Context, r Request) (*chk.UEB, error) {
 		t.tab.lookedUp()
 		t.tab.paid(t)
 	}
+	if count == 0 {
+		return ueb, t.expectEnd(ctx)
+	}
 	return ueb, nil
+}
+
+// expectEnd receives the End of a request that brings no segments.
+func (t *talk) expectEnd(ctx context.Context) error {
+	m, err := t.receive(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if m.GetEnd() == nil {
+		return ErrOrder
+	}
+	return endOf(m.GetEnd())
 }
 
 // stop asks the payee to end the running request. It may be called while

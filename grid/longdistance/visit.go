@@ -24,7 +24,7 @@ type visit struct {
 	s     Stream
 	ctx   context.Context
 
-	sending sync.Mutex
+	sending lock
 	idle    *time.Timer // resets a stream on which the payer is silent for too long
 
 	line    *line                         // nil before Hello, and while toll-free
@@ -50,7 +50,7 @@ const noTimeout = 365 * 24 * time.Hour
 
 func newVisit(ctx context.Context, p *Payee, s Stream) *visit {
 	s.SetStepTimeout(noTimeout)
-	return &visit{payee: p, s: s, ctx: ctx, idle: time.AfterFunc(p.config.SignTimeout, s.Reset)}
+	return &visit{payee: p, s: s, ctx: ctx, sending: newLock(), idle: time.AfterFunc(p.config.SignTimeout, s.Reset)}
 }
 
 // send sends one message.
@@ -59,8 +59,8 @@ func (v *visit) send(m *pb.FromPayee) error { return v.sendData(m, nil) }
 // sendData sends one message and its data. A payer that does not take it in
 // time loses the stream.
 func (v *visit) sendData(m *pb.FromPayee, data []byte) error {
-	v.sending.Lock()
-	defer v.sending.Unlock()
+	v.sending.take()
+	defer v.sending.give()
 	limit := v.payee.config.SignTimeout * time.Duration(1+len(data)>>20)
 	defer time.AfterFunc(limit, v.s.Reset).Stop()
 	return v.s.SendData(m, data)
@@ -168,7 +168,7 @@ func (v *visit) greet(m *pb.Hello) (*pb.Welcome, error) {
 		return nil, err
 	}
 	v.line, v.channel, v.tariff, v.free = l, a.Value.Channel, tariff, false
-	welcome := &pb.Welcome{Tariff: tariff.Bytes, Room: l.room()}
+	welcome := &pb.Welcome{Tariff: tariff.Bytes, Window: l.window()}
 	if o, ok := c.Vouchers.Latest(v.channel); ok {
 		welcome.Voucher = o.Voucher.Bytes
 	}
@@ -230,7 +230,7 @@ func (v *visit) renewal(m *pb.Renewal) error {
 	if err != nil {
 		return err
 	}
-	return v.send(&pb.FromPayee{Message: &pb.FromPayee_Ack{Ack: &pb.Ack{Room: v.line.room()}}})
+	return v.send(&pb.FromPayee{Message: &pb.FromPayee_Ack{Ack: &pb.Ack{Window: v.line.window()}}})
 }
 
 // voucher takes a voucher and answers it.
@@ -248,7 +248,7 @@ func (v *visit) voucher(m *pb.Voucher) error {
 	if err != nil {
 		return err
 	}
-	ack := &pb.Ack{Room: v.line.room()}
+	ack := &pb.Ack{Window: v.line.window()}
 	if stale {
 		// There is one: without any, a base of nothing would not be stale, and
 		// any other is not one that we gave.
@@ -391,7 +391,7 @@ func (v *visit) await(r Request, n int) error {
 	}
 	var timeout <-chan time.Time
 	for {
-		verdict, moved, room, err := v.claim(uint64(n)) //nolint:gosec // a length
+		verdict, moved, window, err := v.claim(uint64(n)) //nolint:gosec // a length
 		if err != nil || verdict == billing.Send {
 			return err
 		}
@@ -401,7 +401,7 @@ func (v *visit) await(r Request, n int) error {
 			timeout = timer.C
 		}
 		if err := v.send(&pb.FromPayee{Message: &pb.FromPayee_Due{Due: &pb.Due{
-			Room: room, Renewal: verdict != billing.Wait,
+			Window: window, Renewal: verdict != billing.Wait,
 		}}}); err != nil {
 			return err
 		}
@@ -420,7 +420,7 @@ func (v *visit) await(r Request, n int) error {
 
 // claim counts n bytes, or a look-up, if they may go out now. Otherwise moved
 // is closed when that may have changed.
-func (v *visit) claim(n uint64) (verdict billing.Verdict, moved <-chan struct{}, room int64, err error) {
+func (v *visit) claim(n uint64) (verdict billing.Verdict, moved <-chan struct{}, window int64, err error) {
 	now := v.payee.config.Now()
 	d := v.line.debtor
 	d.mu.Lock()
@@ -436,7 +436,7 @@ func (v *visit) claim(n uint64) (verdict billing.Verdict, moved <-chan struct{},
 	} else if verdict = meter.MaySend(n, now); verdict == billing.Send {
 		meter.Sent(n)
 	}
-	return verdict, d.moved, d.window.Room(), nil
+	return verdict, d.moved, d.effective(), nil
 }
 
 // unsigned says what the payer did not do in time.

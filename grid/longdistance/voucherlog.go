@@ -165,6 +165,8 @@ func (l *VoucherLog) load() error {
 		l.latest[channel] = o
 	}
 	switch {
+	case found.headless && found.size == 0:
+		return l.create()
 	case found.headless || found.salvaged:
 		return l.rewrite()
 	case found.end < found.size:
@@ -176,6 +178,18 @@ func (l *VoucherLog) load() error {
 		}
 	}
 	l.size = found.end
+	return nil
+}
+
+// create begins an empty file.
+func (l *VoucherLog) create() error {
+	if _, err := l.file.WriteAt([]byte(voucherLogHead), 0); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	if err := errors.Join(l.sync(l.file), l.syncDir(filepath.Dir(l.config.Path))); err != nil {
+		return err
+	}
+	l.size = int64(len(voucherLogHead))
 	return nil
 }
 
@@ -473,11 +487,12 @@ func (l *VoucherLog) take(put []Owed) {
 	}
 }
 
-// onBooked sets who is told of receipts that became durable.
-func (l *VoucherLog) onBooked(f func(o Owed, before billing.Mark)) {
+// OnBooked sets who is told of receipts that became durable, and how far the one
+// before went. A [Payee] sets itself.
+func (l *VoucherLog) OnBooked(told func(o Owed, before billing.Mark)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.booked = f
+	l.booked = told
 }
 
 // retire drops channels that are booked and that no payer can come back to.
@@ -570,6 +585,9 @@ func (l *VoucherLog) sync(file *os.File) error {
 
 // syncDir makes a rename durable.
 func (l *VoucherLog) syncDir(dir string) error {
+	if l.config.NoSync {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

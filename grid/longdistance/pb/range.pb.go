@@ -367,9 +367,10 @@ type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sealed tariff in force, at most 2048 bytes.
 	Tariff []byte `protobuf:"bytes,1,opt,name=tariff,proto3" json:"tariff,omitempty"`
-	// Room in the window of the payer's account: how many bytes may be sent now
-	// without a voucher; negative: how many must be signed ahead besides.
-	Room int64 `protobuf:"zigzag64,2,opt,name=room,proto3" json:"room,omitempty"`
+	// Window of the payer's account in bytes, less what streams that died left
+	// unsigned: how much may be unsigned at a time; zero or less: how much must
+	// be signed ahead besides the next segment.
+	Window int64 `protobuf:"zigzag64,2,opt,name=window,proto3" json:"window,omitempty"`
 	// The payer's own last voucher on this channel, sealed, at most 2048 bytes;
 	// empty: none yet.
 	Voucher       []byte `protobuf:"bytes,3,opt,name=voucher,proto3" json:"voucher,omitempty"`
@@ -414,9 +415,9 @@ func (x *Welcome) GetTariff() []byte {
 	return nil
 }
 
-func (x *Welcome) GetRoom() int64 {
+func (x *Welcome) GetWindow() int64 {
 	if x != nil {
-		return x.Room
+		return x.Window
 	}
 	return 0
 }
@@ -768,8 +769,8 @@ func (x *Voucher) GetAhead() uint64 {
 // Ack answers a Voucher or a Renewal, in order.
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Room in the window of the payer's account, as in Welcome.
-	Room int64 `protobuf:"zigzag64,1,opt,name=room,proto3" json:"room,omitempty"`
+	// Window of the payer's account now, as in Welcome.
+	Window int64 `protobuf:"zigzag64,1,opt,name=window,proto3" json:"window,omitempty"`
 	// Set only if the voucher was not taken because another process of the same
 	// payer moved the channel: its latest voucher, sealed, at most 2048 bytes.
 	Latest        []byte `protobuf:"bytes,2,opt,name=latest,proto3" json:"latest,omitempty"`
@@ -807,9 +808,9 @@ func (*Ack) Descriptor() ([]byte, []int) {
 	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *Ack) GetRoom() int64 {
+func (x *Ack) GetWindow() int64 {
 	if x != nil {
-		return x.Room
+		return x.Window
 	}
 	return 0
 }
@@ -825,10 +826,9 @@ func (x *Ack) GetLatest() []byte {
 // or renews its approval.
 type Due struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Room in the window of the payer's account, as in Welcome. If that and what
-	// the payer signs for now does not hold the next segment, the difference is
-	// to be signed ahead.
-	Room int64 `protobuf:"zigzag64,1,opt,name=room,proto3" json:"room,omitempty"`
+	// Window of the payer's account now, as in Welcome. What of the next segment
+	// does not fit it is to be signed ahead.
+	Window int64 `protobuf:"zigzag64,1,opt,name=window,proto3" json:"window,omitempty"`
 	// The approval's cap is reached or its time is over: signing does not help,
 	// a Renewal does.
 	Renewal       bool `protobuf:"varint,2,opt,name=renewal,proto3" json:"renewal,omitempty"`
@@ -866,9 +866,9 @@ func (*Due) Descriptor() ([]byte, []int) {
 	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *Due) GetRoom() int64 {
+func (x *Due) GetWindow() int64 {
 	if x != nil {
-		return x.Room
+		return x.Window
 	}
 	return 0
 }
@@ -1032,10 +1032,10 @@ const file_grid_longdistance_pb_range_proto_rawDesc = "" +
 	"\amessage\"7\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bapproval\x18\x01 \x01(\fR\bapproval\x12\x12\n" +
-	"\x04area\x18\x02 \x01(\fR\x04area\"O\n" +
+	"\x04area\x18\x02 \x01(\fR\x04area\"S\n" +
 	"\aWelcome\x12\x16\n" +
-	"\x06tariff\x18\x01 \x01(\fR\x06tariff\x12\x12\n" +
-	"\x04room\x18\x02 \x01(\x12R\x04room\x12\x18\n" +
+	"\x06tariff\x18\x01 \x01(\fR\x06tariff\x12\x16\n" +
+	"\x06window\x18\x02 \x01(\x12R\x06window\x12\x18\n" +
 	"\avoucher\x18\x03 \x01(\fR\avoucher\"\x81\x02\n" +
 	"\aRequest\x12\x14\n" +
 	"\x05areas\x18\x01 \x03(\fR\x05areas\x12#\n" +
@@ -1064,12 +1064,12 @@ const file_grid_longdistance_pb_range_proto_rawDesc = "" +
 	"base_bytes\x18\x01 \x01(\x04R\tbaseBytes\x12!\n" +
 	"\fbase_lookups\x18\x02 \x01(\x04R\vbaseLookups\x12\x1a\n" +
 	"\benvelope\x18\x03 \x01(\fR\benvelope\x12\x14\n" +
-	"\x05ahead\x18\x04 \x01(\x04R\x05ahead\"1\n" +
-	"\x03Ack\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\x12R\x04room\x12\x16\n" +
-	"\x06latest\x18\x02 \x01(\fR\x06latest\"3\n" +
-	"\x03Due\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\x12R\x04room\x12\x18\n" +
+	"\x05ahead\x18\x04 \x01(\x04R\x05ahead\"5\n" +
+	"\x03Ack\x12\x16\n" +
+	"\x06window\x18\x01 \x01(\x12R\x06window\x12\x16\n" +
+	"\x06latest\x18\x02 \x01(\fR\x06latest\"7\n" +
+	"\x03Due\x12\x16\n" +
+	"\x06window\x18\x01 \x01(\x12R\x06window\x12\x18\n" +
 	"\arenewal\x18\x02 \x01(\bR\arenewal\"%\n" +
 	"\aRenewal\x12\x1a\n" +
 	"\bapproval\x18\x01 \x01(\fR\bapproval\"\x06\n" +
