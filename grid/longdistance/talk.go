@@ -192,6 +192,10 @@ func (t *talk) renew(ctx context.Context) error {
 	if before.Hash() != t.approval {
 		return t.present()
 	}
+	// What an earlier process of this payer signed for counts too, and only the
+	// payee could say so.
+	v := t.tab.signed()
+	t.payer.config.Approvals.Used(v.Channel, v.Bytes)
 	a, err := t.payer.config.Approvals.Get(ctx, account.Need{
 		Approvers: t.approvers, Payee: t.party.key, PayeeArea: t.area, Tariff: t.tab.tariff, Bytes: renewBytes,
 	})

@@ -175,6 +175,9 @@ func (c *Client) openRoster(ctx, background context.Context) (err error) {
 	return nil
 }
 
+// wantBytes is what an approval is asked for, so that most commands find one at hand.
+const wantBytes = 1 << 30
+
 // approvals keeps what the manager granted between runs. Each process renews when it must; there is no background.
 func (c *Client) approvals() (longdistance.Approvals, error) {
 	dir := c.home.path("approvals-client")
@@ -182,7 +185,7 @@ func (c *Client) approvals() (longdistance.Approvals, error) {
 		return nil, err
 	}
 	return account.NewApprovals(account.ApprovalsConfig{
-		Client: account.NewClient(c.host), Self: c.host.Key(), Dir: dir, Now: time.Now, Logger: c.log,
+		Client: account.NewClient(c.host), Self: c.host.Key(), Dir: dir, WantBytes: wantBytes, Now: time.Now, Logger: c.log,
 	}), nil
 }
 

@@ -67,7 +67,7 @@ func (d *daemon) openGateway(ctx context.Context) error {
 		return err
 	}
 	approvals := account.NewApprovals(account.ApprovalsConfig{
-		Client: account.NewClient(d.host), Self: d.host.Key(), Credential: d.credential(), Dir: d.home.path("approvals"),
+		Client: account.NewClient(d.host), Self: d.host.Key(), Credential: d.credential(), Dir: d.home.path("approvals"), WantBytes: wantBytes,
 		Now: time.Now, Logger: d.log,
 	})
 	d.run(approvals.Run)
