@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"flag"
+	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -273,4 +276,23 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("opened again: %+v, %v", again, err)
 		}
 	})
+}
+
+var update = flag.Bool("update", false, "write seeds anew")
+
+// TestSeeds keeps the fuzz target's seeds.
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"short": "n", "longer": string(bytes.Repeat([]byte("n"), 200))} {
+		file := "testdata/fuzz/FuzzOpen/" + name
+		want := fmt.Appendf(nil, "go test fuzz v1\n[]byte(%q)\n", seal(t, text).Bytes)
+		if *update {
+			if err := os.WriteFile(file, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("seed %s is missing or old (%v); run go test -run TestSeeds -update", file, err)
+		}
+	}
 }

@@ -243,3 +243,9 @@ func TestOneFailureIsAlone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func BenchmarkStore(b *testing.B) {
+	ledgertest.Bench(b, func(dir string) (ledger.Store, error) {
+		return sqlite.Open(b.Context(), filepath.Join(dir, "books.db"))
+	})
+}
