@@ -47,7 +47,7 @@ func (r *Resolver) run(ctx context.Context, area caps.AreaCode, report func(Step
 			l.wg.Go(func() { l.askDHT(ctx, RecordKey(i, area.Key()), layerDelegation, l.gotDelegation(ctx)) })
 		}
 	}
-	for _, d := range r.config.Directories {
+	for _, d := range r.config.Directories() {
 		l.wg.Go(func() { l.askDirectory(ctx, d) })
 	}
 	l.wg.Wait()

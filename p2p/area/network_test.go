@@ -215,7 +215,7 @@ func TestDirectoryLies(t *testing.T) {
 				}
 				return s.Send(answer)
 			})
-			r := newResolver(t, c, area.Config{Host: client, Directories: []p2p.Peer{liar.Self()}})
+			r := newResolver(t, c, area.Config{Host: client, Directories: area.Fixed(liar.Self())})
 			if info, err := r.Resolve(t.Context(), g.area); err == nil {
 				t.Fatalf("resolved to %+v", info)
 			}

@@ -71,7 +71,7 @@ func (r *Resolver) spread(ctx context.Context, info Info) (Published, error) {
 			wg.Go(func() { count(dht.PutRecord(ctx, RecordKey(i, info.Delegate), info.Record.Sheet), &out.Keys) })
 		}
 	}
-	for _, d := range r.config.Directories {
+	for _, d := range r.config.Directories() {
 		wg.Go(func() { count(Offer(ctx, r.config.Host, d, info.Area, info.Record), &out.Directories) })
 	}
 	wg.Wait()

@@ -35,9 +35,9 @@ type Config struct {
 	DHT DHT
 	// Host opens streams to Directories.
 	Host Opener
-	// Directories are asked and published to: clearinghouses, and contact
+	// Directories returns who is asked and published to, now: clearinghouses, and contact
 	// points that are known beforehand.
-	Directories []p2p.Peer
+	Directories func() []p2p.Peer
 	// RefreshAfter is the age from which a record served from the cache is
 	// looked up again in the background. Default 5 min.
 	RefreshAfter time.Duration
@@ -50,6 +50,11 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock of the traces and of RefreshAfter. Default time.Now.
 	Now func() time.Time
+}
+
+// Fixed is for [Config.Directories] that never change.
+func Fixed(directories ...p2p.Peer) func() []p2p.Peer {
+	return func() []p2p.Peer { return directories }
 }
 
 // Resolver finds area records and publishes them. It is safe for concurrent
@@ -94,7 +99,7 @@ func NewResolver(c Config) (*Resolver, error) {
 	if c.Cache == nil {
 		return nil, errors.New("area resolver: no cache")
 	}
-	if len(c.Directories) > 0 && c.Host == nil {
+	if c.Directories != nil && c.Host == nil {
 		return nil, errors.New("area resolver: directories, but no host to reach them")
 	}
 	for _, set := range []struct {
@@ -109,6 +114,9 @@ func NewResolver(c Config) (*Resolver, error) {
 		if *set.d <= 0 {
 			*set.d = set.standard
 		}
+	}
+	if c.Directories == nil {
+		c.Directories = Fixed()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -210,7 +210,7 @@ func TestResolveRefusesOlder(t *testing.T) {
 				} else {
 					h, served := directory(t, c)
 					put(t, served, g, older)
-					config.Host, config.Directories = p2ptest.Host(t, nil), []p2p.Peer{h.Self()}
+					config.Host, config.Directories = p2ptest.Host(t, nil), area.Fixed(h.Self())
 				}
 				if _, err := newResolver(t, c, config).Resolve(t.Context(), g.area); !errors.Is(err, area.ErrRollback) {
 					t.Fatalf("got %v, want ErrRollback", err)
@@ -262,7 +262,7 @@ func TestResolveErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			config := area.Config{Directories: tc.directories, Host: p2ptest.Host(t, nil)}
+			config := area.Config{Directories: area.Fixed(tc.directories...), Host: p2ptest.Host(t, nil)}
 			if tc.dht != nil {
 				config.DHT = tc.dht
 			}
@@ -384,7 +384,7 @@ func TestTrace(t *testing.T) {
 	h, served := directory(t, c)
 	put(t, served, g, g.record(g.delegate, 3, 8, start))
 	client := p2ptest.Host(t, nil)
-	r := newResolver(t, c, area.Config{DHT: dht, Host: client, Directories: []p2p.Peer{h.Self()}})
+	r := newResolver(t, c, area.Config{DHT: dht, Host: client, Directories: area.Fixed(h.Self())})
 	var lines []string
 	info, err := r.Trace(t.Context(), g.area, func(s area.Step) {
 		if !s.At.Equal(start) {
@@ -418,7 +418,7 @@ func TestPublish(t *testing.T) {
 	manager := p2ptest.Host(t, func(c *p2p.Config) { c.Key = g.delegate })
 	h, served := directory(t, c)
 	config := func() area.Config {
-		return area.Config{DHT: dht, Host: manager, Directories: []p2p.Peer{h.Self()}}
+		return area.Config{DHT: dht, Host: manager, Directories: area.Fixed(h.Self())}
 	}
 	r := newResolver(t, c, config())
 	out, err := r.Publish(t.Context(), g.area, g.record(g.delegate, 3, 7, start))

@@ -145,7 +145,7 @@ func (c *Client) openAreas(directories []p2p.Peer) (err error) {
 	if c.cache, err = area.OpenCache(area.CacheConfig{Dir: c.home.path("area"), Now: time.Now}); err != nil {
 		return fmt.Errorf("opening the area cache: %w", err)
 	}
-	cfg := area.Config{Cache: c.cache, Host: c.host, Directories: directories, Logger: c.log, Now: time.Now}
+	cfg := area.Config{Cache: c.cache, Host: c.host, Directories: area.Fixed(directories...), Logger: c.log, Now: time.Now}
 	if c.host.DHTPeers() > 0 || len(directories) > 0 {
 		cfg.DHT = c.host
 	}

@@ -64,7 +64,7 @@ func LookUp(ctx context.Context, h Home, code caps.AreaCode, log *slog.Logger, s
 		return AreaInfo{}, err
 	}
 	defer cache.Close()
-	r, err := area.NewResolver(area.Config{Cache: cache, DHT: host, Host: host, Directories: directories, Logger: log, Now: time.Now})
+	r, err := area.NewResolver(area.Config{Cache: cache, DHT: host, Host: host, Directories: area.Fixed(directories...), Logger: log, Now: time.Now})
 	if err != nil {
 		return AreaInfo{}, err
 	}

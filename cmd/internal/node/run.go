@@ -248,7 +248,7 @@ func (d *daemon) openAreas() error {
 		(&area.Directory{Cache: cache, Logger: d.log}).Register(d.host)
 	}
 	r, err := area.NewResolver(area.Config{
-		Cache: d.cache, DHT: d.host, Host: d.host, Directories: d.directories(), Logger: d.log, Now: time.Now,
+		Cache: d.cache, DHT: d.host, Host: d.host, Directories: d.directories, Logger: d.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
