@@ -327,6 +327,33 @@ func TestTwoFilesUnderOneUEB(t *testing.T) {
 	}
 }
 
+// A UEB that the cap names and that contradicts itself is no server's fault,
+// and no further server is asked.
+func TestUEBOfAMaliciousUploader(t *testing.T) {
+	t.Parallel()
+	st := store(t, plaintext(700), 300)
+	v := st.v
+	servers := st.serve(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	for i, s := range servers {
+		wrong := bytes.Replace(st.shares[i], []byte("num_segments:1:3,"), []byte("num_segments:1:4,"), 1)
+		layout, err := chk.ParseLayout(wrong, uint64(len(wrong)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.UEBHash = caps.UEBHash(wrong[layout.ShareLen(0):])
+		s.Put(v.StorageIndex, i, wrong)
+	}
+	_, err := transfer.Open(t.Context(), transfer.Config{Servers: all(servers)}, v)
+	if !errors.Is(err, transfer.ErrInconsistent) || !errors.Is(err, chk.ErrUEB) {
+		t.Errorf("%v", err)
+	}
+	for i, s := range servers {
+		if n := s.Counts().Advised; n != 0 {
+			t.Errorf("server %d is told that it lied", i)
+		}
+	}
+}
+
 func TestLiarIsTold(t *testing.T) {
 	t.Parallel()
 	st := store(t, plaintext(700), 300)

@@ -22,11 +22,11 @@
 // window of 4096 at a time, so memory is the same for a file of any size.
 //
 // Which bytes of a share matter. A share is refused if any byte that is used
-// is wrong. Not used, and so not checked: the header's block and data sizes,
-// the plaintext tree section, inner nodes of the two trees where the leaves
-// below them are read whole, the padding leaves of such trees, nodes of the
-// share chain off the path, and the ciphertext tree of all shares but the one
-// it was read from. The tests hold a map of them.
+// is wrong. Not used, and so not checked, are: in the header the block size,
+// the data size and where the unused tree is; that tree; inner nodes and
+// padding leaves of the two trees where all leaves below are read. A wrong leaf
+// of the ciphertext tree names its server, whose blocks may be good all the
+// same. TestEveryByteOfEveryShare holds this as a map of a share.
 //
 // # Upload
 //

@@ -7,15 +7,11 @@ import (
 	"errors"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"trunkline/caps"
 	"trunkline/grid/chk"
 	"trunkline/grid/transfer"
 	"trunkline/grid/transfer/gridtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // plaintext is size bytes that do not repeat within a segment.
 func plaintext(size int) []byte {

@@ -209,6 +209,61 @@ func TestDiesMidway(t *testing.T) {
 	}
 }
 
+// A server that refuses is not tried for every part of the file.
+func TestDeadServerIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	st := store(t, plaintext(20_000_000), 100_000)
+	synctest.Test(t, func(t *testing.T) {
+		servers := st.serve(0, 1, 2, 3)
+		for _, s := range servers {
+			s.Set(gridtest.Faults{Latency: time.Millisecond, Rate: 20e6})
+		}
+		servers[0].Set(gridtest.Faults{DieAfter: 1_000_000})
+		ciphertext, _, err := get(t.Context(), transfer.Config{Servers: all(servers)}, st.v)
+		if err != nil || !bytes.Equal(ciphertext, st.cipher) {
+			t.Fatalf("%v, %d bytes", err, len(ciphertext))
+		}
+		// Fewer than there are groups: those in flight when it died.
+		if n := servers[0].Counts().Refused; n > 12 {
+			t.Errorf("it was tried %d times", n)
+		}
+	})
+}
+
+// A read that was given up may write into its memory until it returns. What is
+// delivered meanwhile lies elsewhere.
+func TestGivenUpReadWritesLate(t *testing.T) {
+	t.Parallel()
+	st := store(t, plaintext(3_000_000), 100_000)
+	synctest.Test(t, func(t *testing.T) {
+		servers := st.serve(0, 1, 2, 3, 4, 5)
+		for i, s := range servers {
+			f := gridtest.Faults{Latency: time.Millisecond}
+			if i < 2 {
+				f.HangAfter, f.Scribble = 50_000, 200*time.Millisecond
+			}
+			s.Set(f)
+		}
+		f, err := transfer.Open(t.Context(), transfer.Config{Servers: all(servers)}, st.v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		var got []byte
+		err = f.Read(t.Context(), 0, f.Geometry().Segments, func(s transfer.Segment) error {
+			time.Sleep(time.Second) // let them scribble before the bytes are looked at
+			got = append(got, s.Data...)
+			return nil
+		})
+		if err != nil || !bytes.Equal(got, st.cipher) {
+			t.Fatalf("%v, %d bytes", err, len(got))
+		}
+		if out := f.MemoryOut(); out != 0 {
+			t.Errorf("still holds %d bytes", out)
+		}
+	})
+}
+
 func TestNoShares(t *testing.T) {
 	t.Parallel()
 	st := store(t, plaintext(700), 300)

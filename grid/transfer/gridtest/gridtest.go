@@ -53,6 +53,9 @@ type Faults struct {
 	Serve map[int]int
 	// ReadOnly refuses every allocation.
 	ReadOnly bool
+	// Scribble has a read whose context ended write into its memory until so
+	// long afterwards, when it returns. That is allowed.
+	Scribble time.Duration
 	// CommitLost completes the commit and then reports this error.
 	CommitLost error
 }
@@ -60,6 +63,7 @@ type Faults struct {
 // Counts is what a server has done since it was made.
 type Counts struct {
 	Asked, Reads, Allocates, Writes, Commits, Aborts, Leases, Advised int
+	Refused                                                           int // calls that failed with one of the faults' errors
 	BytesRead, BytesWritten                                           int64
 }
 
@@ -224,6 +228,7 @@ func (s *Server) Read(ctx context.Context, si caps.StorageIndex, num int, ranges
 		total += len(d)
 	}
 	if err := s.enter(ctx, "Read", total); err != nil {
+		s.scribble(ctx, dst)
 		return err
 	}
 	s.mu.Lock()
@@ -248,6 +253,22 @@ func (s *Server) Read(ctx context.Context, si caps.StorageIndex, num int, ranges
 		}
 	}
 	return nil
+}
+
+// scribble is what a read does after its context ended.
+func (s *Server) scribble(ctx context.Context, dst [][]byte) {
+	s.mu.Lock()
+	wait := s.faults.Scribble
+	s.mu.Unlock()
+	if wait == 0 || ctx.Err() == nil {
+		return
+	}
+	time.Sleep(wait)
+	for _, d := range dst {
+		for i := range d {
+			d[i] ^= 0xff
+		}
+	}
 }
 
 // Allocate implements transfer.Server.
@@ -385,6 +406,9 @@ func (s *Server) enter(ctx context.Context, call string, size int) error {
 			s.moved += int64(size)
 			s.mu.Unlock()
 			return nil
+		}
+		if f.Down != nil || f.DownFor[call] != nil {
+			s.counts.Refused++
 		}
 		s.mu.Unlock()
 		switch {
