@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -26,11 +27,6 @@ round.`,
 		Example: "  trunkline bill\n  trunkline bill --of bob --json\n  trunkline bill --period 20410",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if in.Post {
-				return ask(a, cmd, "bill", in, func(w io.Writer, r account.Round) {
-					fmt.Fprintf(w, "posted %d, refused %d, left %d\n", r.Posted, r.Refused, r.Left)
-				})
-			}
 			h, err := a.home()
 			if err != nil {
 				return err
@@ -38,6 +34,14 @@ round.`,
 			c, err := h.Config()
 			if err != nil {
 				return err
+			}
+			if in.Post {
+				if !c.Has(node.RoleGateway) && !c.Has(node.RoleContact) {
+					return &usageError{cmd: cmd.CommandPath(), err: errors.New("--post is for the node directory of a gateway or contact point")}
+				}
+				return ask(a, cmd, "bill", in, func(w io.Writer, r account.Round) {
+					fmt.Fprintf(w, "posted %d, refused %d, left %d\n", r.Posted, r.Refused, r.Left)
+				})
 			}
 			if c.Daemon() && !c.Has(node.RoleClient) {
 				return ask(a, cmd, "bill", in, writeBill)

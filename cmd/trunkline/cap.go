@@ -39,8 +39,16 @@ func (a *app) readCap(args []string, file string) (caps.Cap, error) {
 	default:
 		text = args[0]
 	}
-	return caps.Parse(text)
+	c, err := caps.Parse(text)
+	if err != nil && len(args) == 1 && args[0] != "-" {
+		if info, statErr := os.Stat(args[0]); statErr == nil && info.Mode().IsRegular() {
+			return c, &usageError{err: fmt.Errorf("%s is a file; --cap-file reads a cap from it", args[0])}
+		}
+	}
+	return c, err
 }
+
+var errEmpty = &usageError{err: errors.New("it is empty")}
 
 // capLine is the first line that is neither empty nor a # comment.
 func capLine(r io.Reader) (string, error) {
@@ -53,7 +61,7 @@ func capLine(r io.Reader) (string, error) {
 	if err := sc.Err(); err != nil {
 		return "", err
 	}
-	return "", errors.New("it is empty")
+	return "", errEmpty
 }
 
 type capInfo struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trunkline/billing"
 	"trunkline/clearinghouse"
 	"trunkline/cmd/internal/node"
 )
@@ -60,7 +61,13 @@ and answers who owes what. It sees neither files nor caps, and is never on the d
 		Example: "  trunkline clearinghouse status",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(a, cmd, "clearinghouse/status", struct{}{}, func(w io.Writer, s clearinghouse.Status) {
-				fmt.Fprintf(w, "%+v\n", s)
+				admission := "by the operator"
+				if s.Open {
+					admission = fmt.Sprintf("open, with a credit line of %s %s", s.CreditLine, s.Currency)
+				}
+				fmt.Fprintf(w, "name       %s\nkey        %s\nadmission  %s\n", s.Name, s.Key, admission)
+				fmt.Fprintf(w, "grids      %d admitted, %d waiting\n", s.Grids, s.Requests)
+				fmt.Fprintf(w, "currency   %s\nperiod     %d\n", s.Currency, s.Period)
 			})
 		},
 	}, &cobra.Command{
@@ -144,13 +151,13 @@ func (a *app) houseAdmitCmd() *cobra.Command {
 func (a *app) houseDepositCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "deposit AREA AMOUNT", Short: "Book money that a grid paid in, or took out if negative", Args: cobra.ExactArgs(2),
-		Example: "  trunkline clearinghouse deposit k51… 25",
+		Example: "  trunkline clearinghouse deposit k51… 25\n  trunkline clearinghouse deposit -- k51… -25",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var amount creditsFlag
-			if err := amount.Set(args[1]); err != nil {
-				return &usageError{cmd: cmd.CommandPath(), err: err}
+			amount, err := billing.ParseCredits(args[1])
+			if err != nil {
+				return &usageError{cmd: cmd.CommandPath(), err: fmt.Errorf("%q is not an amount such as 25 or -0.5", args[1])}
 			}
-			return ask(a, cmd, "clearinghouse/deposit", node.AreaRequest{Area: args[0], Amount: amount.value}, func(w io.Writer, x clearinghouse.AccountInfo) {
+			return ask(a, cmd, "clearinghouse/deposit", node.AreaRequest{Area: args[0], Amount: amount}, func(w io.Writer, x clearinghouse.AccountInfo) {
 				fmt.Fprintf(w, "the deposit of %s is %s %s\n", x.Area, x.Deposit, x.Currency)
 			})
 		},

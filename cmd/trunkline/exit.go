@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -73,7 +72,7 @@ func (a *app) exitCodesCmd() *cobra.Command {
 
 // describe turns an error into one sentence and, where there is one, the next step.
 func describe(err error) (text, hint string) {
-	text = strings.TrimSpace(err.Error())
+	text = sentence(err.Error())
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage) && usage.cmd != "":

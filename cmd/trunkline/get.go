@@ -73,7 +73,7 @@ a password: give it on standard input or with --cap-file.`,
 				return err
 			}
 			for _, b := range report.Blamed {
-				a.say("trunkline: warning: %s", b)
+				a.warn(b)
 			}
 			if a.json && output != "" {
 				return a.print(report, nil)

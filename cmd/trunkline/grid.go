@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -51,10 +52,15 @@ type creditsFlag struct {
 
 func (f *creditsFlag) String() string { return f.value.String() }
 func (f *creditsFlag) Type() string   { return "amount" }
+
+// Set takes amounts of nought and more: prices, credit lines and deposits are never negative.
 func (f *creditsFlag) Set(s string) (err error) {
 	f.value, err = billing.ParseCredits(s)
 	f.set = true
-	return err
+	if err != nil || f.value < 0 {
+		return errors.New("want an amount such as 20 or 0.05, with at most six decimals")
+	}
+	return nil
 }
 
 func (f *creditsFlag) pointer() *billing.Credits {

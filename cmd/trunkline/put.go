@@ -47,7 +47,7 @@ a file's size must be known before it is encoded.`,
 				return err
 			}
 			for _, w := range report.Warnings {
-				a.say("trunkline: warning: %s", w)
+				a.warn(w)
 			}
 			return a.print(report, func(w io.Writer) { fmt.Fprintln(w, report.Cap) })
 		},

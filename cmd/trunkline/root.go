@@ -39,8 +39,6 @@ func (a *app) root() *cobra.Command {
 		Long:          rootLong,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "node `DIRECTORY` (TRUNKLINE_HOME, else the user's data directory)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
@@ -64,14 +62,28 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// wrapArgs turns every complaint about arguments into a usage error, which has its own exit code.
+// wrapArgs turns every complaint about arguments into a usage error, which has its own exit code, and a command that
+// only groups others into one that knows when a name is none of theirs.
 func wrapArgs(cmd *cobra.Command) {
+	group := cmd.HasSubCommands()
+	if group {
+		cmd.Args = cobra.NoArgs
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return &usageError{cmd: cmd.CommandPath(), err: err}
+			err := check(cmd, args)
+			switch {
+			case err == nil:
+				return nil
+			case group:
+				err = fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+			case len(args) == 0:
+				err = fmt.Errorf("an argument is missing; it is used as %s", cmd.UseLine())
+			default:
+				err = fmt.Errorf("too many arguments; it is used as %s", cmd.UseLine())
 			}
-			return nil
+			return &usageError{cmd: cmd.CommandPath(), err: err}
 		}
 	}
 	for _, sub := range cmd.Commands() {
@@ -106,6 +118,15 @@ func (a *app) say(format string, args ...any) {
 	fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
+// warn tells of what went wrong on the way to a good end.
+func (a *app) warn(text string) {
+	if a.json {
+		_ = json.NewEncoder(a.stderr).Encode(map[string]any{"message_type": "warning", "message": sentence(text)})
+		return
+	}
+	a.say("trunkline: warning: %s", sentence(text))
+}
+
 // terminal tells whether w is a terminal, where progress is drawn.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
@@ -118,7 +139,7 @@ func (a *app) logger(on bool) *slog.Logger {
 	case !on && !a.verbose:
 		return slog.New(slog.DiscardHandler)
 	case terminal(a.stderr):
-		return slog.New(tint.NewHandler(a.stderr, &tint.Options{TimeFormat: "15:04:05", NoColor: os.Getenv("NO_COLOR") != ""}))
+		return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{TimeFormat: "15:04:05", NoColor: os.Getenv("NO_COLOR") != ""}))
 	default:
 		return slog.New(slog.NewJSONHandler(a.stderr, nil))
 	}
@@ -133,7 +154,7 @@ func (a *app) help(cmd *cobra.Command) {
 		long = cmd.Short + "."
 	}
 	fmt.Fprintf(w, "%s\n\nUsage:\n", strings.TrimSpace(long))
-	if cmd.Runnable() && cmd.HasParent() {
+	if cmd.Runnable() && !cmd.HasSubCommands() {
 		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
 	}
 	if cmd.HasAvailableSubCommands() {

@@ -52,6 +52,8 @@ var rules = []rule{
 	match(exitFailure, "choose another directory with --home", node.ErrHomeTaken, manager.ErrExists, clearinghouse.ErrExists),
 	match(exitUsage, "", node.ErrConfig),
 	match(exitRefused, "use the node directory of a client: \"trunkline grid invite\" makes a ticket for one", node.ErrNotClient),
+	match(exitRefused, "name the right node directory with --home", node.ErrWrongNode),
+	match(exitUsage, "", node.ErrArgument, node.ErrNotFile),
 
 	match(exitUsage, "check that the whole cap was copied, from URI: to the last digit",
 		caps.ErrMalformed, caps.ErrUnknownKind, caps.ErrShareCounts, caps.ErrSize, caps.ErrNoCap, caps.ErrBase32Alphabet,
@@ -65,7 +67,6 @@ var rules = []rule{
 	match(exitRefused, "ask your grid's manager for a ticket", client.ErrNoHome),
 	match(exitUsage, "a cap without an area opens only on its own grid: ask for the long-distance cap, which starts URI:LD:", client.ErrNoArea),
 	match(exitTemporary, "ask your grid's manager to add one: trunkline grid invite --role gateway", client.ErrNoGateway),
-	match(exitUsage, "", client.ErrNotFile),
 
 	{
 		is: func(err error) bool {
@@ -89,6 +90,7 @@ var rules = []rule{
 	match(exitIntegrity, "", account.ErrReceipt, account.ErrApproval, account.ErrStatement, ledger.ErrBroken),
 	match(exitRefused, "this node's membership has ended or was revoked; ask the grid's manager",
 		roster.ErrNotMember, manager.ErrRevoked, account.ErrRevoked),
+	match(exitRefused, "ask the grid's manager for a new one", roster.ErrTicketUsed, roster.ErrTicket),
 	match(exitRefused, "", roster.ErrExpired),
 
 	match(exitTemporary, "the disk is full", syscall.ENOSPC),

@@ -15,7 +15,7 @@ type Outcome string
 const (
 	Asked   Outcome = "asked"   // the question went out
 	Found   Outcome = "found"   // a valid answer, the newest so far or equal to it
-	Nothing Outcome = "nothing" // the source answered that it has none
+	Nothing Outcome = "has no"  // the source answered that it has none
 	Turned  Outcome = "refused" // an answer that is not believed
 	Failed  Outcome = "failed"  // the source could not be asked, or not to the end
 )

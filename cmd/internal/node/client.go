@@ -38,7 +38,6 @@ type Client struct {
 	holder *roster.Holder // nil for a stranger
 	cache  *area.Cache
 	areas  *area.Resolver
-	close  []func() error
 
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
@@ -215,8 +214,9 @@ func trimNewline(b []byte) []byte {
 	return b
 }
 
-// Close signs for what was read, ends what the client started, and closes its streams.
-func (c *Client) Close() error {
+// Close signs for what was read, ends what the client started, and closes its streams. What goes wrong then is for
+// the log: the file is whole, and what could not be signed for stays due until the next call to that payee.
+func (c *Client) Close() {
 	c.cancel()
 	c.wg.Wait()
 	var errs []error
@@ -235,7 +235,9 @@ func (c *Client) Close() error {
 	if c.cache != nil {
 		errs = append(errs, c.cache.Close())
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		c.log.Warn("closing", "error", err)
+	}
 }
 
 // Range is a part of a file: as HTTP has it, both ends included.
@@ -324,14 +326,23 @@ func (c *Client) newerRoster(ctx context.Context, used roster.Number) bool {
 	}
 }
 
+// ErrNotFile: the cap does not open an immutable file, the one thing that get fetches.
+var ErrNotFile = errors.New("this cap opens no immutable file")
+
 func fileSize(target caps.Cap) (uint64, error) {
-	if v, ok := target.CHKVerify(); ok {
-		return v.Size, nil
+	if target.IsDirectory() {
+		return 0, fmt.Errorf("%w: it is a directory's (%s)", ErrNotFile, target.Kind())
+	}
+	if r, ok := target.CHK(); ok {
+		return r.Verify().Size, nil
 	}
 	if data, ok := target.Literal(); ok {
 		return uint64(len(data)), nil
 	}
-	return 0, fmt.Errorf("%w: it is a %s", client.ErrNotFile, target.Kind())
+	if target.Kind().IsVerify() {
+		return 0, fmt.Errorf("%w: a %s checks shares and has no key; ask for the read cap", ErrNotFile, target.Kind())
+	}
+	return 0, fmt.Errorf("%w: it is of the kind %s", ErrNotFile, target.Kind())
 }
 
 // PutReport is what `trunkline put` prints.

@@ -113,7 +113,7 @@ func serveControl(ctx context.Context, l net.Listener, ops Ops, exitCode func(er
 				if f, ok := ops[name]; ok {
 					result, err = f(r.Context(), raw)
 				} else {
-					err = fmt.Errorf("this node has no %q: its roles do not include the one that answers it", name)
+					err = fmt.Errorf("%w: it has no %q", ErrWrongNode, name)
 				}
 			}
 			if err == nil {

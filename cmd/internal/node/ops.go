@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"trunkline/billing"
@@ -67,8 +68,46 @@ type (
 	}
 )
 
-// ErrUnknownMember: no member has that name or key.
-var ErrUnknownMember = errors.New("no such member")
+var (
+	// ErrUnknownMember: no member has that name or key.
+	ErrUnknownMember = errors.New("no such member")
+	// ErrArgument: what was asked for makes no sense.
+	ErrArgument = errors.New("argument")
+	// ErrWrongNode: the node has not the role that does what was asked.
+	ErrWrongNode = errors.New("this node can't do that")
+)
+
+// parseRoles reads the roles of a member.
+func parseRoles(text string) (roster.Role, error) {
+	roles, err := roster.ParseRoles(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q is not a list of different roles, of server, client, gateway and contact", ErrArgument, text)
+	}
+	return roles, nil
+}
+
+// wrongNode says which node directory name, an operation, is for.
+func wrongNode(cfg Config, name string) error {
+	whose := "a gateway or contact point"
+	switch noun, _, _ := strings.Cut(name, "/"); noun {
+	case "grid":
+		whose = "a grid's manager"
+	case "clearinghouse":
+		whose = "a clearinghouse"
+	}
+	return fmt.Errorf("%w: it is for %s, and this node's roles are %v", ErrWrongNode, whose, cfg.Roles)
+}
+
+// answers tells whether a node with this configuration has the operation.
+func (c Config) answers(name string) bool {
+	switch noun, _, _ := strings.Cut(name, "/"); noun {
+	case "grid":
+		return c.Has(RoleManager)
+	case "clearinghouse":
+		return c.Has(RoleClearinghouse)
+	}
+	return c.Has(RoleManager) || c.Has(RoleClearinghouse) || c.Has(RoleGateway) || c.Has(RoleContact)
+}
 
 func (o Ops) manager(m *manager.Manager) {
 	o["grid/status"] = op(func(context.Context, struct{}) (any, error) { return m.Status(), nil })
@@ -79,7 +118,7 @@ func (o Ops) manager(m *manager.Manager) {
 		return struct{}{}, m.RevokeTicket(ctx, in.ID)
 	})
 	o["grid/invite"] = op(func(ctx context.Context, in InviteRequest) (any, error) {
-		roles, err := roster.ParseRoles(in.Roles)
+		roles, err := parseRoles(in.Roles)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +133,7 @@ func (o Ops) manager(m *manager.Manager) {
 		if err != nil {
 			return nil, err
 		}
-		roles, err := roster.ParseRoles(in.Roles)
+		roles, err := parseRoles(in.Roles)
 		if err != nil {
 			return nil, err
 		}
@@ -242,6 +281,9 @@ func (o Ops) clearinghouse(c *clearinghouse.Clearinghouse) {
 	}
 	o["clearinghouse/check"] = op(func(ctx context.Context, _ struct{}) (any, error) { return struct{}{}, c.Check(ctx) })
 	o["bill"] = op(func(ctx context.Context, in BillRequest) (any, error) {
+		if in.Who == "" {
+			return nil, fmt.Errorf("%w: a clearinghouse keeps many accounts; name a grid with --of AREA", ErrArgument)
+		}
 		code, err := caps.ParseAreaCode(in.Who)
 		if err != nil {
 			return nil, fmt.Errorf("whose bill: %w", err)
@@ -257,6 +299,9 @@ func Ask(ctx context.Context, h Home, name string, in, out any) error {
 	cfg, err := h.Config()
 	if err != nil {
 		return err
+	}
+	if !cfg.answers(name) {
+		return wrongNode(cfg, name)
 	}
 	err = Call(ctx, h, name, in, out)
 	if !errors.Is(err, ErrNotRunning) {

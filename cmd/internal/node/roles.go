@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -137,7 +138,18 @@ func (d *daemon) openPayee(ctx context.Context, role string, c longdistance.Paye
 		}
 		return nil
 	})
+	books := d.ops["bill"] // of a manager in the same process
 	d.ops["bill"] = op(func(ctx context.Context, in BillRequest) (any, error) {
+		switch {
+		case !in.Post && books != nil:
+			raw, err := json.Marshal(in)
+			if err != nil {
+				return nil, err
+			}
+			return books(ctx, raw)
+		case !in.Post:
+			return d.ownBill(ctx, in.Period)
+		}
 		round, err := poster.PostAll(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("posting to the approver: %w", err)
@@ -155,6 +167,18 @@ func (d *daemon) openPayee(ctx context.Context, role string, c longdistance.Paye
 	}
 	payee.Register(d.host)
 	return nil
+}
+
+// ownBill is this member's account with its grid's manager.
+func (d *daemon) ownBill(ctx context.Context, period uint64) (Bill, error) {
+	m, ok := d.approver(d.managerKey())
+	if !ok {
+		return Bill{}, errNoGrid
+	}
+	s, err := account.NewClient(d.host).Statement(ctx, m, account.StatementAsk{
+		Account: d.host.Key(), Period: period, Current: period == 0,
+	})
+	return Bill{}.with(s, m.Key, err)
 }
 
 // republish keeps the grid's area record alive, as every contact point does.
