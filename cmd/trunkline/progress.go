@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -46,18 +45,4 @@ func (p *progress) end(ok bool) {
 		p.bar.Abort(true)
 	}
 	p.box.Wait()
-}
-
-// counting calls seen with the running total of what passes through.
-type counting struct {
-	io.Writer
-	done uint64
-	seen func(done uint64)
-}
-
-func (c *counting) Write(b []byte) (int, error) {
-	n, err := c.Writer.Write(b)
-	c.done += uint64(n)
-	c.seen(c.done)
-	return n, err
 }

@@ -43,7 +43,7 @@ func rawServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer h.Close()
+	defer func() { _ = h.Close() }()
 	served := make(chan struct{})
 	h.SetStreamHandler(rawProtocol, func(s network.Stream) {
 		defer close(served)
@@ -87,7 +87,7 @@ func rawStream(ctx context.Context) (rate, cpuPerGB float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	defer h.Close()
+	defer func() { _ = h.Close() }()
 	if err := h.Connect(ctx, *info); err != nil {
 		return 0, 0, err
 	}
