@@ -289,6 +289,7 @@ type payee struct {
 	back    func(n int) fault
 	streams []*memStream // the payee's ends
 	lie     func(i int, f frame) []frame
+	record  bool // keep what streams carry
 }
 
 // frame is a message of a payee with its data.
@@ -418,7 +419,9 @@ func (y *payee) start() {
 		log, err = longdistance.OpenVoucherLog(longdistance.VoucherLogConfig{Path: y.path, NoSync: true, Now: y.world.clock.Now})
 		must(y.world.t, err)
 	}
-	y.config.Vouchers = log
+	if y.config.Approver != nil {
+		y.config.Vouchers = log
+	}
 	p, err := longdistance.NewPayee(y.config)
 	must(y.world.t, err)
 	y.mu.Lock()
@@ -455,6 +458,7 @@ func (y *payee) stream(from caps.PublicKey) (*memStream, error) {
 	}
 	n := len(y.streams)
 	atPayer, atPayee := newPipe(from, y.config.Key, y.up(n), y.back(n))
+	atPayee.in.record, atPayee.out.record = y.record, y.record
 	y.streams = append(y.streams, atPayee)
 	p := y.Payee
 	if y.lie != nil {

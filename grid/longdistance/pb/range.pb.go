@@ -629,7 +629,7 @@ type Segment struct {
 	// Number of the segment: the one after the previous.
 	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// Sibling hashes of the ciphertext hash tree, 32 bytes each, bottom up, at
-	// most 63: all of the chain for the first segment of a request, and for
+	// most 24: all of the chain for the first segment of a request, and for
 	// later ones those below the height at which the leaf's path meets the
 	// previous leaf's, which is the number of trailing zero bits of index.
 	Chain []byte `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`
