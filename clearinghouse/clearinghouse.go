@@ -51,7 +51,7 @@ const (
 func Create(cfg CreateConfig) (caps.PublicKey, error) {
 	var none caps.PublicKey
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Currency == "" {
 		cfg.Currency = DefaultCurrency
@@ -134,7 +134,7 @@ type Resolver interface {
 // Errors: ErrNone, ErrState, keyfile.ErrKey.
 func Open(ctx context.Context, cfg Config) (*Clearinghouse, error) {
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

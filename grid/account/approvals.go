@@ -95,7 +95,7 @@ func NewApprovals(cfg ApprovalsConfig) *Approvals {
 	set(&cfg.Timeout, 10*time.Second)
 	set(&cfg.RetryAfter, time.Minute)
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -184,10 +184,24 @@ func (a *Approvals) usable(e *entry, need uint64) (sealed.Sealed[billing.Approva
 func (a *Approvals) grace(e *entry, need uint64, err error) sealed.Sealed[billing.Approval] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !e.have.Verified() || isRemote(err) || e.have.Value.CheckTime(a.cfg.Now()) != nil || e.left(true) < max(need, 1) {
+	if !e.have.Verified() || !isAway(err) || e.have.Value.CheckTime(a.cfg.Now()) != nil || e.left(true) < max(need, 1) {
 		return sealed.Sealed[billing.Approval]{}
 	}
 	return e.have
+}
+
+// isAway reports whether the approver did not decide: it could not be reached, or
+// said that it cannot now. A decision against the payer is none.
+func isAway(err error) bool {
+	if !isRemote(err) {
+		return true
+	}
+	switch p2p.KindOf(err) {
+	case p2p.Busy, p2p.Unavailable, p2p.Internal:
+		return true
+	default:
+		return false
+	}
 }
 
 // left is how many bytes may still be signed for.

@@ -89,18 +89,28 @@ func TestApproverAway(t *testing.T) {
 	}
 }
 
-// Grace is for an approver that is away, not for one that says no.
-func TestNoGraceAgainstARefusal(t *testing.T) {
+// Grace is for an approver that is away or cannot decide, not for one that says no.
+func TestGraceAfterAnAnswer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, account.Policy{})
-	a := w.approvals(nil)
-	get(t, a, w.need(0))
-	if _, err := w.store.Revoke(t.Context(), payer, w.clock.Now()); err != nil {
-		t.Fatal(err)
-	}
-	w.clock.Turn(2 * time.Hour)
-	if got, err := a.Get(t.Context(), w.need(0)); !errors.Is(err, p2p.ErrDenied) || got.Verified() {
-		t.Errorf("got %v, want denied", err)
+	for kind, grace := range map[p2p.ErrorKind]bool{
+		p2p.Denied: false, p2p.Unpaid: false, p2p.Conflict: false, p2p.Refused: false, p2p.Expired: false, p2p.Malformed: false,
+		p2p.Busy: true, p2p.Unavailable: true, p2p.Internal: true,
+	} {
+		t.Run(kind.Error(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, account.Policy{})
+			a := w.approvals(nil)
+			first := get(t, a, w.need(0))
+			w.answer.Store(&kind)
+			w.clock.Turn(2 * time.Hour)
+			got, err := a.Get(t.Context(), w.need(0))
+			if grace && (err != nil || got.Hash() != first.Hash()) {
+				t.Errorf("got %v, want the approval in its grace", err)
+			}
+			if !grace && (!errors.Is(err, kind) || got.Verified()) {
+				t.Errorf("got %v, want %v", err, kind)
+			}
+		})
 	}
 }
 

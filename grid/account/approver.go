@@ -46,7 +46,7 @@ func NewApprover(cfg ApproverConfig) (*Approver, error) {
 		return nil, fmt.Errorf("approver's key: %w", err)
 	}
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

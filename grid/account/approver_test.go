@@ -131,12 +131,30 @@ func TestTollFreeNeedsNoApproval(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, account.Policy{})
 	w.tariff = newTariff(t, func(v *billing.Tariff) { v.PerGiB, v.TollFree = 0, true })
-	a, err := account.NewApprover(account.ApproverConfig{Store: w.store, Key: approverKey, Members: people{billing.HashTariff(w.tariff)}, Now: w.clock.Now})
+	a, err := account.NewApprover(account.ApproverConfig{Store: w.store, Key: approverKey, Members: people{tariff: billing.HashTariff(w.tariff)}, Now: w.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Approve(t.Context(), payer, w.ask()); !errors.Is(err, account.ErrTollFree) {
 		t.Errorf("got %v, want ErrTollFree", err)
+	}
+}
+
+// A sheet that lists a tariff of another key than the delegate's makes it no tariff.
+func TestTariffSignerCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, account.Policy{})
+	forged, err := sealed.Seal(strangerKey, w.tariff.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.tariff = forged
+	a, err := account.NewApprover(account.ApproverConfig{Store: w.store, Key: approverKey, Members: people{tariff: billing.HashTariff(forged)}, Now: w.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Approve(t.Context(), payer, w.ask()); !errors.Is(err, account.ErrTariff) {
+		t.Errorf("got %v, want ErrTariff", err)
 	}
 }
 

@@ -19,11 +19,11 @@ import (
 func TestLyingApprover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, account.Policy{})
-	honest, err := account.NewClient(w.payer).Approve(t.Context(), w.peer, w.ask())
+	// Not over the network: the payer is to know no other host of this key.
+	honest, err := w.approver.Approve(t.Context(), payer, w.ask())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.away()
 	v := w.voucher(honest.Value.Channel, 100*mib)
 	var lie *pb.Answer // what it says next
 	host := p2ptest.Host(t, func(c *p2p.Config) { c.Key = approverKey })

@@ -64,7 +64,7 @@ func NewPoster(cfg PosterConfig) *Poster {
 	set(&cfg.Interval, 30*time.Second)
 	set(&cfg.RefusedRest, time.Hour)
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,9 +75,15 @@ var (
 // people is a small Members: one payer, one payee, one reader.
 type people struct {
 	tariff billing.TariffHash
+	answer *atomic.Pointer[p2p.ErrorKind] // what payers are refused with, if it points to any
 }
 
-func (people) Payer(_ context.Context, key caps.PublicKey, _ []byte, _ time.Time) (caps.PublicKey, error) {
+func (p people) Payer(_ context.Context, key caps.PublicKey, _ []byte, _ time.Time) (caps.PublicKey, error) {
+	if p.answer != nil {
+		if kind := p.answer.Load(); kind != nil {
+			return caps.PublicKey{}, *kind
+		}
+	}
 	if key != payer {
 		return caps.PublicKey{}, account.ErrNoMember
 	}
@@ -105,7 +112,8 @@ type world struct {
 	store    ledger.Store
 	approver *account.Approver
 	policy   account.Policy
-	host     *p2p.Host // the approver's
+	answer   atomic.Pointer[p2p.ErrorKind] // see people
+	host     *p2p.Host                     // the approver's
 	peer     p2p.Peer
 	payer    *p2p.Host
 	payee    *p2p.Host
@@ -161,7 +169,7 @@ func (w *world) serve() {
 	w.t.Helper()
 	var err error
 	w.approver, err = account.NewApprover(account.ApproverConfig{
-		Store: w.store, Key: approverKey, Members: people{tariff: billing.HashTariff(w.tariff)}, Policy: w.policy, Now: w.clock.Now,
+		Store: w.store, Key: approverKey, Members: people{tariff: billing.HashTariff(w.tariff), answer: &w.answer}, Policy: w.policy, Now: w.clock.Now,
 	})
 	if err != nil {
 		w.t.Fatal(err)

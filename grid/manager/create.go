@@ -55,7 +55,7 @@ const (
 func Create(cfg CreateConfig) (caps.AreaCode, error) {
 	var none caps.AreaCode
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Currency == "" {
 		cfg.Currency = DefaultCurrency

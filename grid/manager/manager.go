@@ -75,7 +75,7 @@ type snapshot struct {
 // Errors: ErrNoGrid, ErrState, keyfile.ErrKey.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -296,6 +296,10 @@ func TestChangeNeedsTheDisk(t *testing.T) {
 	m, _, dir := newManager(t)
 	approve(t, m, newKey(t), roster.Client)
 	before := current(t, m)
+	tariffs, err := m.Tariffs()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
@@ -304,6 +308,9 @@ func TestChangeNeedsTheDisk(t *testing.T) {
 	}
 	if got := current(t, m); got.Sequence != before.Sequence || string(got.LocalTariff) != string(before.LocalTariff) {
 		t.Errorf("roster %d after %d", got.Sequence, before.Sequence)
+	}
+	if got, err := m.Tariffs(); err != nil || got[0] != tariffs[0] {
+		t.Errorf("tariffs %+v, %v", got, err)
 	}
 	if err := os.Rename(dir+".away", dir); err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func OpenHolder(cfg HolderConfig) (*Holder, error) {
 		cfg.Interval = defaultInterval
 	}
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
