@@ -397,11 +397,11 @@ func TestTrace(t *testing.T) {
 	}
 	all := strings.Join(lines, "\n")
 	for _, want := range []string{
-		"cache on disk: nothing record",
+		"cache on disk: has no record",
 		"dht /area/0/" + g.area.String() + ": asked",
 		"dht /area/0/" + g.area.String() + ": found delegation, delegation 3",
 		"dht /area/1/" + g.area.String() + ": refused delegation: delegation: area record is malformed",
-		"dht /area/2/" + g.area.String() + ": nothing delegation",
+		"dht /area/2/" + g.area.String() + ": has no delegation",
 		"dht /area/0/" + caps.NewAreaCode(delegate).String() + ": asked",
 		"directory " + h.Key().String() + ": asked",
 		"directory " + h.Key().String() + ": found record, delegation 3, contact sheet 8",
