@@ -20,7 +20,7 @@ func benchApprover(b *testing.B) (*account.Approver, sealed.Sealed[billing.Tarif
 	}
 	b.Cleanup(func() { _ = store.Close() })
 	for _, key := range []caps.PublicKey{payerAccount, payeeAccount} {
-		if err := store.Admit(b.Context(), key, ledger.Terms{Currency: "CREDIT", CreditLine: 1 << 50}); err != nil {
+		if err := store.Admit(b.Context(), key, ledger.Terms{Currency: "CREDIT", CreditLine: 1_000_000 * billing.Unit}); err != nil {
 			b.Fatal(err)
 		}
 	}
