@@ -65,6 +65,7 @@ type traffic struct {
 	toGo   []billing.Mark
 	got    billing.Mark // verified so far, by all
 	deaths int          // that may still happen
+	hellos int          // likewise
 	crash  int          // that may still happen to the payee
 	exact  bool         // at rest all must be paid; otherwise at most all
 }
@@ -80,7 +81,7 @@ type response struct {
 }
 
 func (w *traffic) key() string {
-	s := fmt.Sprintf("%v %v %v %v %v %v %d %d", w.disk, w.up, w.down, w.late, w.toGo, w.payee.Latest(), w.deaths, w.crash)
+	s := fmt.Sprintf("%v %v %v %v %v %v %d %d %d", w.disk, w.up, w.down, w.late, w.toGo, w.payee.Latest(), w.deaths, w.hellos, w.crash)
 	for _, p := range w.payers {
 		s += fmt.Sprintf(" %d %v %v", p.Unsigned(), p.Latest().Mark(), p.State())
 	}
@@ -126,6 +127,11 @@ func (w *traffic) moves() (list []string) {
 		}
 		if w.deaths > 0 && len(w.up[i])+len(w.down[i]) > 0 {
 			list = append(list, fmt.Sprint("die ", i))
+		}
+	}
+	if w.hellos > 0 && w.payee.Latest() != nil {
+		for i := range w.payers {
+			list = append(list, fmt.Sprint("hello ", i))
 		}
 	}
 	if len(w.late) > 0 {
@@ -177,6 +183,10 @@ func (w *traffic) after(move string) *traffic {
 		if err != nil {
 			panic(err)
 		}
+	case "hello":
+		// A further stream begins while a voucher may be on its way.
+		c.hellos--
+		c.reconnect(i)
 	case "die":
 		c.deaths--
 		c.die(i)
@@ -287,7 +297,7 @@ func TestNeitherUnderNorOverpaid(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := &traffic{
-				payee: payee, toGo: slices.Clone(tt.each), deaths: tt.deaths, crash: tt.crashs, exact: tt.exact,
+				payee: payee, toGo: slices.Clone(tt.each), deaths: tt.deaths, hellos: 1, crash: tt.crashs, exact: tt.exact,
 				disk: billing.Voucher{Channel: a.Channel},
 				up:   make([][]message, len(tt.each)), down: make([][]response, len(tt.each)),
 			}

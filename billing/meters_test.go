@@ -131,15 +131,16 @@ func TestAcceptRefuses(t *testing.T) {
 		v    billing.Voucher
 		want error
 	}{
-		"other channel":       {base, other, billing.ErrWrongChannel},
-		"one credit short":    {base, at(6, 1, 6), billing.ErrWrongCost},
-		"one credit too much": {base, at(6, 1, 8), billing.ErrWrongCost},
-		"beyond the cap":      {base, at(1101, 0, 1101), billing.ErrOverCap},
-		"base too low":        {billing.Mark{Bytes: 4, Lookups: 1}, at(6, 1, 7), billing.ErrStale},
-		"base too high":       {billing.Mark{Bytes: 6, Lookups: 1}, at(6, 1, 7), billing.ErrStale},
-		"base other look-ups": {billing.Mark{Bytes: 5}, at(6, 1, 7), billing.ErrStale},
-		"fewer bytes":         {base, at(4, 2, 6), billing.ErrBackwards},
-		"fewer look-ups":      {base, at(6, 0, 6), billing.ErrBackwards},
+		"other channel":                   {base, other, billing.ErrWrongChannel},
+		"one credit short":                {base, at(6, 1, 6), billing.ErrWrongCost},
+		"one credit too much":             {base, at(6, 1, 8), billing.ErrWrongCost},
+		"beyond the cap":                  {base, at(1101, 0, 1101), billing.ErrOverCap},
+		"beyond the cap in credits alone": {base, at(1000, 101, 1101), billing.ErrOverCap},
+		"base too low":                    {billing.Mark{Bytes: 4, Lookups: 1}, at(6, 1, 7), billing.ErrStale},
+		"base too high":                   {billing.Mark{Bytes: 6, Lookups: 1}, at(6, 1, 7), billing.ErrStale},
+		"base other look-ups":             {billing.Mark{Bytes: 5}, at(6, 1, 7), billing.ErrStale},
+		"fewer bytes":                     {base, at(4, 2, 6), billing.ErrBackwards},
+		"fewer look-ups":                  {base, at(6, 0, 6), billing.ErrBackwards},
 	} {
 		err := payee.Accept(tt.base, tt.v)
 		if !errors.Is(err, tt.want) {

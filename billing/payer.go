@@ -77,12 +77,17 @@ func (p *Payer) Adopt(latest Voucher) error {
 	if err := p.checkOwn(latest); err != nil {
 		return err
 	}
-	// While a voucher is on its way, what is shown may already be that one;
-	// its answer will tell.
-	if p.flight == nil && latest.Mark().Covers(p.known.Mark()) {
+	p.learn(latest)
+	return nil
+}
+
+// learn keeps the higher one. What became of a voucher on its way is not read
+// from what is shown, even if it is that one: another process may have signed
+// the same. Its answer will tell.
+func (p *Payer) learn(latest Voucher) {
+	if latest.Mark().Covers(p.known.Mark()) {
 		p.known = latest
 	}
-	return nil
 }
 
 // checkOwn checks a voucher that carries our signature. Another process of ours
@@ -185,7 +190,7 @@ func (p *Payer) Accepted() error {
 		return ErrNotInFlight
 	}
 	p.settle(f)
-	p.known = f.v
+	p.learn(f.v)
 	p.flight = nil
 	return nil
 }
@@ -211,12 +216,10 @@ func (p *Payer) Conflict(latest Voucher) error {
 	if f.resent && latest.Mark().Covers(f.v.Mark()) {
 		p.settle(f) // it had arrived before the stream died
 	}
-	if latest.Mark().Covers(p.known.Mark()) {
-		p.known = latest
-	} else {
-		at := latest.Mark()
+	if at := latest.Mark(); !at.Covers(p.known.Mark()) {
 		p.behind = &at
 	}
+	p.learn(latest)
 	return nil
 }
 

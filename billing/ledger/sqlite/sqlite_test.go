@@ -244,6 +244,49 @@ func TestOneFailureIsAlone(t *testing.T) {
 	}
 }
 
+// TestCommitFails: who shares a transaction whose end is unclear is told so, and
+// asking again settles it.
+func TestCommitFails(t *testing.T) {
+	t.Parallel()
+	s, a := filled(t, filepath.Join(t.TempDir(), "books.db"))
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := s.FailToCommit(t.Context()); !errors.Is(err, ledger.ErrUnknown) {
+		t.Fatalf("commit failed: %v", err)
+	}
+	p, err := s.Post(t.Context(), billingtest.Voucher(t, a, ledgertest.UnitTariff(t), 50, 0), time.Unix(billingtest.Start, 0))
+	if err != nil || p.Entry != 4 {
+		t.Errorf("afterwards: %+v, %v", p, err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s, _ := filled(t, filepath.Join(t.TempDir(), "books.db"))
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, want := range map[string][2]string{
+		"synchronous":  {"3", "3"},
+		"journal_mode": {"wal", "wal"},
+		"foreign_keys": {"1", "1"},
+		"query_only":   {"0", "1"},
+	} {
+		write, read, err := s.Setting(t.Context(), name)
+		if err != nil || write != want[0] || read != want[1] {
+			t.Errorf("%s is %s for the writer and %s for readers, want %q: %v", name, write, read, want, err)
+		}
+	}
+}
+
 func BenchmarkStore(b *testing.B) {
 	ledgertest.Bench(b, func(dir string) (ledger.Store, error) {
 		return sqlite.Open(b.Context(), filepath.Join(dir, "books.db"))

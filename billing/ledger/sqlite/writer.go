@@ -192,7 +192,7 @@ func isFatal(err error) bool {
 
 // exec runs a statement that nothing more is asked of.
 func (w *writer) exec(ctx context.Context, query string, args ...any) error {
-	st, err := w.prepare(ctx, query)
+	st, err := w.prepare(ctx, query) //nolint:sqlclosecheck // kept for next time; close closes it
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) error {
 // queryRow runs a query for one row.
 func (w *writer) queryRow(query string, args []any, dest ...any) error {
 	ctx := context.Background()
-	st, err := w.prepare(ctx, query)
+	st, err := w.prepare(ctx, query) //nolint:sqlclosecheck // kept for next time; close closes it
 	if err != nil {
 		return err
 	}
