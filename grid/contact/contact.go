@@ -32,6 +32,10 @@ const (
 type Config struct {
 	// Servers returns the grid's storage servers, now.
 	Servers func() []transfer.Server
+	// Look looks for servers that have joined since, before a file that could
+	// not be had is given up, and says whether there are any. nil: there are
+	// none.
+	Look func(ctx context.Context) bool
 	// Deny refuses files that are not served, for reasons of the operator's;
 	// the error's kind and text go to who asked. nil: none.
 	Deny func(caps.CHKVerify) error
@@ -191,9 +195,15 @@ var notFound = fmt.Errorf("no server of this grid has a share of the file: %w", 
 
 // open finds the file's shares.
 func (s *Source) open(ctx context.Context, v caps.CHKVerify) (*transfer.File, error) {
-	inner, err := transfer.Open(ctx, transfer.Config{
-		Servers: s.config.Servers(), Memory: s.config.Memory, Timeout: s.config.Timeout, Logger: s.config.Logger, Now: s.config.Now,
-	}, v)
+	find := func() (*transfer.File, error) {
+		return transfer.Open(ctx, transfer.Config{
+			Servers: s.config.Servers(), Memory: s.config.Memory, Timeout: s.config.Timeout, Logger: s.config.Logger, Now: s.config.Now,
+		}, v)
+	}
+	inner, err := find()
+	if err != nil && ctx.Err() == nil && s.config.Look != nil && s.config.Look(ctx) {
+		inner, err = find()
+	}
 	if err == nil {
 		return inner, nil
 	}
@@ -263,9 +273,6 @@ func (s *Source) end(files []*file) {
 	for _, f := range files {
 		if f.inner == nil {
 			continue
-		}
-		for _, b := range f.inner.Blamed() {
-			s.config.Logger.Warn("share not usable", slog.String("peer_id", b.Server.String()), slog.Int("share", b.Share), slog.Any("error", b.Reason))
 		}
 		_ = f.inner.Close() // it always returns nil
 	}

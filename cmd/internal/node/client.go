@@ -389,7 +389,7 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 // Bill is the member's own account with its grid's manager.
 func (c *Client) Bill(ctx context.Context, period uint64) (Bill, error) {
 	if c.holder == nil {
-		return Bill{}, errNoGrid
+		return Bill{}, ErrNoGrid
 	}
 	m := c.holder.Manager()
 	s, err := account.NewClient(c.host).Statement(ctx, m, account.StatementAsk{

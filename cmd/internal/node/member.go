@@ -32,10 +32,16 @@ func PickPorts(c *Config) error {
 	loopback := len(c.Listen) > 0
 	for i, a := range c.Listen {
 		parts := strings.Split(a, "/")
-		if len(parts) < 5 || (parts[1] != "ip4" && parts[1] != "ip6") || (parts[3] != "tcp" && parts[3] != "udp") {
+		var ip net.IP
+		if len(parts) >= 5 {
+			ip = net.ParseIP(parts[2])
+			if _, err := strconv.ParseUint(parts[4], 10, 16); err != nil {
+				ip = nil
+			}
+		}
+		if ip == nil || (parts[1] != "ip4" && parts[1] != "ip6") || (parts[3] != "tcp" && parts[3] != "udp") {
 			return fmt.Errorf("%w: listen: %q is not like /ip4/0.0.0.0/tcp/0 or /ip4/0.0.0.0/udp/0/quic-v1", ErrConfig, a)
 		}
-		ip := net.ParseIP(parts[2])
 		loopback = loopback && ip.IsLoopback()
 		if parts[4] != "0" {
 			continue
@@ -231,7 +237,8 @@ type membership interface {
 	Current() (roster.Verified, error)
 }
 
-var errNoGrid = errors.New("this node belongs to no grid")
+// ErrNoGrid: the node is a stranger's.
+var ErrNoGrid = errors.New("this node belongs to no grid")
 
 // openHolder opens what a member knows of its grid, for one of the node's keys.
 func (h Home) openHolder(c Config, keyFile string, key crypto.PrivKey, host *p2p.Host, addrs func() []string, log *slog.Logger) (*roster.Holder, error) {
@@ -240,7 +247,7 @@ func (h Home) openHolder(c Config, keyFile string, key crypto.PrivKey, host *p2p
 		return nil, err
 	}
 	if area.IsZero() {
-		return nil, errNoGrid
+		return nil, ErrNoGrid
 	}
 	self, err := p2p.KeyOf(key)
 	if err != nil {

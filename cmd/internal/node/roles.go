@@ -29,11 +29,11 @@ const finalPost = 5 * time.Second
 func (d *daemon) openContact(ctx context.Context) error {
 	fleet := client.NewFleet(d.host, d.servers)
 	d.settle(fleet.Close)
-	source := contact.NewSource(contact.Config{Servers: fleet.Servers, Now: time.Now, Logger: d.log})
+	source := contact.NewSource(contact.Config{Servers: fleet.Servers, Look: d.look, Now: time.Now, Logger: d.log})
 	d.settle(source.Close)
 	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.ExportTariff }, members: d.members}
 	err := d.openPayee(ctx, "contact", longdistance.PayeeConfig{
-		Source: freshSource{source, d.look}, Tariff: tariffs.now, OldTariff: tariffs.old,
+		Source: source, Tariff: tariffs.now, OldTariff: tariffs.old,
 		Approver: func(approver caps.PublicKey, epoch uint64) error {
 			if _, ok := d.approver(approver); !ok || approver == d.managerKey() {
 				return fmt.Errorf("this grid does not settle with it: %w", p2p.ErrDenied)
@@ -45,20 +45,6 @@ func (d *daemon) openContact(ctx context.Context) error {
 		return err
 	}
 	return d.republish()
-}
-
-// freshSource opens files once more when they could not be had and the grid has new servers.
-type freshSource struct {
-	longdistance.Source
-	look func(context.Context) bool
-}
-
-func (s freshSource) Open(ctx context.Context, r longdistance.Request) (longdistance.File, error) {
-	f, err := s.Source.Open(ctx, r)
-	if err != nil && (errors.Is(err, p2p.ErrNotFound) || errors.Is(err, p2p.ErrUnavailable)) && s.look(ctx) {
-		return s.Source.Open(ctx, r)
-	}
-	return f, err
 }
 
 // openGateway serves other grids' files to this grid's clients: a payer towards contact points behind the same half
@@ -173,7 +159,7 @@ func (d *daemon) openPayee(ctx context.Context, role string, c longdistance.Paye
 func (d *daemon) ownBill(ctx context.Context, period uint64) (Bill, error) {
 	m, ok := d.approver(d.managerKey())
 	if !ok {
-		return Bill{}, errNoGrid
+		return Bill{}, ErrNoGrid
 	}
 	s, err := account.NewClient(d.host).Statement(ctx, m, account.StatementAsk{
 		Account: d.host.Key(), Period: period, Current: period == 0,
