@@ -139,7 +139,7 @@ func openOutput(stdout io.Writer, name string) (*outputFile, error) {
 		return &outputFile{Writer: stdout}, nil
 	}
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory; name the file to write", name)
+		return nil, &usageError{err: fmt.Errorf("%s is a directory; name the file to write", name)}
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".part-*")
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -58,7 +57,7 @@ func (f *creditsFlag) Set(s string) (err error) {
 	f.value, err = billing.ParseCredits(s)
 	f.set = true
 	if err != nil || f.value < 0 {
-		return errors.New("want an amount such as 20 or 0.05, with at most six decimals")
+		return billing.ErrCredits
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,14 @@ a file's size must be known before it is encoded.`,
 	return cmd
 }
 
+// what names a file that is not a regular one.
+func what(m fs.FileMode) string {
+	if m.IsDir() {
+		return "directory"
+	}
+	return "device or pipe"
+}
+
 // openInput opens a file to be read twice, once for its key and once for its shares.
 func openInput(stdin io.Reader, name string) (src io.ReaderAt, size uint64, done func(), err error) {
 	if name != "-" {
@@ -65,7 +74,7 @@ func openInput(stdin io.Reader, name string) (src io.ReaderAt, size uint64, done
 		}
 		info, err := f.Stat()
 		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is not a regular file; pipe it into \"trunkline put -\"", name)
+			err = &usageError{err: fmt.Errorf("%s is a %s, and put stores one file; pipe it: tar c %s | trunkline put -", name, what(info.Mode()), name)}
 		}
 		if err != nil {
 			f.Close()

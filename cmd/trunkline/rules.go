@@ -64,7 +64,7 @@ var rules = []rule{
 		manager.ErrNoGrid, clearinghouse.ErrNone, clearinghouse.ErrNoGrid, clearinghouse.ErrNoRequest),
 	match(exitVersion, "", sqlite.ErrNewer),
 
-	match(exitRefused, "ask your grid's manager for a ticket", client.ErrNoHome),
+	match(exitRefused, "ask a grid's manager for a ticket", client.ErrNoHome, node.ErrNoGrid),
 	match(exitUsage, "a cap without an area opens only on its own grid: ask for the long-distance cap, which starts URI:LD:", client.ErrNoArea),
 	match(exitTemporary, "ask your grid's manager to add one: trunkline grid invite --role gateway", client.ErrNoGateway),
 
@@ -76,9 +76,18 @@ var rules = []rule{
 		code: func(error) int { return exitIntegrity },
 		hint: "servers answered with damaged shares; the file may come back when others are up again",
 	},
+	{
+		// Nothing found, but not everybody was heard: that the file does not exist can't be said.
+		is: func(err error) bool {
+			var few *transfer.NotEnoughSharesError
+			return errors.As(err, &few) && len(few.Blamed) > 0
+		},
+		code: func(error) int { return exitTemporary },
+		hint: "servers are down or can't be reached; try again later",
+	},
 	match(exitIntegrity, "whoever stored this file made it wrong; it can't be read", transfer.ErrInconsistent),
-	match(exitNotFound, "no server of the grid has any share of it", transfer.ErrNoShares),
-	match(exitTemporary, "some servers are down; try again later", transfer.ErrNotEnoughShares),
+	match(exitNotFound, "no server of the grid has any share of it; was it stored in another grid?", transfer.ErrNoShares),
+	match(exitTemporary, "the other shares are lost, or on servers that are not on the roster now", transfer.ErrNotEnoughShares),
 	match(exitTemporary, "too few servers took shares; nothing was stored. Try later, or lower client.happy in trunkline.toml", transfer.ErrUnhappy),
 	match(exitIntegrity, "", transfer.ErrCorrupt),
 	match(exitFailure, "nothing was stored; put it again", transfer.ErrSourceChanged),

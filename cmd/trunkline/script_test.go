@@ -8,12 +8,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"trunkline/grid/roster"
 )
 
 // TestScripts runs testdata/script, each script a network of its own made of processes of this test binary, in
@@ -31,9 +34,11 @@ func TestScripts(t *testing.T) {
 			"config":    cmdConfig,
 			"flip":      cmdFlip,
 			"random":    cmdRandom,
-			"repeat":    cmdRepeat,
 			"setvar":    cmdSetvar,
 			"json":      cmdJSON,
+			"cmppart":   cmdCmpPart,
+			"cmpsize":   cmdCmpSize,
+			"onlyfiles": cmdOnlyFiles,
 			"lines":     cmdLines,
 			"startnode": cmdStartNode,
 			"stopnode":  cmdStopNode,
@@ -42,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"ended":     cmdEnded,
 			"waitfor":   cmdWaitFor,
 			"ticket":    cmdTicket,
+			"stale":     cmdStale,
 			"join":      cmdJoin,
 			"makegrid":  cmdMakeGrid,
 			"makehouse": cmdMakeHouse,
@@ -151,18 +157,6 @@ func cmdRandom(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), noise(args[0], size), 0o600))
 }
 
-// repeat N COMMAND...: nothing but brevity; runs trunkline N times and wants success each time.
-func cmdRepeat(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 3 || args[1] != "exec" {
-		ts.Fatalf("usage: repeat N exec COMMAND...")
-	}
-	n, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	for range n {
-		ts.Check(ts.Exec(args[2], args[3:]...))
-	}
-}
-
 // setvar NAME FILE [REGEXP]: puts the file's text, or the regexp's first group in it, into an environment variable.
 func cmdSetvar(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
@@ -177,6 +171,47 @@ func cmdSetvar(ts *testscript.TestScript, neg bool, args []string) {
 		text = m[1]
 	}
 	ts.Setenv(args[0], text)
+}
+
+// cmppart PART WHOLE OFFSET LENGTH: PART is that part of WHOLE.
+func cmdCmpPart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: cmppart PART WHOLE OFFSET LENGTH")
+	}
+	offset, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	length, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	if got, want := ts.ReadFile(args[0]), ts.ReadFile(args[1])[offset:offset+length]; got != want {
+		ts.Fatalf("%s has %d bytes and is not that part of %s", args[0], len(got), args[1])
+	}
+}
+
+// cmpsize FILE SIZE: the file has so many bytes.
+func cmdCmpSize(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cmpsize FILE SIZE")
+	}
+	if n := len(ts.ReadFile(args[0])); strconv.Itoa(n) != args[1] {
+		ts.Fatalf("%s has %d bytes, want %s", args[0], n, args[1])
+	}
+}
+
+// onlyfiles DIR NAME...: the directory holds these and nothing else, hidden files included.
+func cmdOnlyFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: onlyfiles DIR NAME...")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	if slices.Equal(names, want) == neg {
+		ts.Fatalf("%s holds %q, want %q", args[0], names, want)
+	}
 }
 
 // lines FILE N: the file has so many lines.
@@ -195,6 +230,19 @@ func cmdTicket(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ticket FILE MANAGER [FLAG...]")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), trunkline(ts, nil, args[1], append([]string{"grid", "invite"}, args[2:]...)...), 0o600))
+}
+
+// stale FILE: makes the ticket in FILE one that has ended.
+func cmdStale(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: stale FILE")
+	}
+	t, err := roster.ParseTicket(ts.ReadFile(args[0]))
+	ts.Check(err)
+	t.Expires = time.Now().Add(-time.Hour).Unix()
+	text, err := t.Text()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // join HOME MANAGER ROLES [FLAG...]: a member of the manager's grid. A client gets a small encoding, 1 of 2; a
