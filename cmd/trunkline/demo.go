@@ -239,6 +239,11 @@ func (d *demo) traffic(name string, p p2p.Protocol) (p2p.Traffic, error) {
 }
 
 func (d *demo) play(args []string) error {
+	src, size, want, err := d.source(args)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
 	fmt.Fprintln(d.out, "Two grids and a clearinghouse on this machine: every node a libp2p host of its own,\non a loopback port, running what \"trunkline run\" runs.")
 	began := time.Now()
 	c, err := d.config()
@@ -264,11 +269,6 @@ func (d *demo) play(args []string) error {
 	}
 	d.line("%d nodes started in %.1f s", 2*(demoServers+3)+1, time.Since(began).Seconds())
 
-	src, size, want, err := d.source(args)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
 	d.result.Bytes, d.result.PutSHA256 = size, want
 	cap, err := d.put(src, size)
 	if err != nil {
@@ -425,9 +425,9 @@ func (d *demo) get(cap caps.Cap, size uint64) error {
 	if err != nil {
 		return err
 	}
-	d.line("alpha's servers → alpha's contact point  %-9s blocks, each checked against its share's hash tree", mib(after.blocks-before.blocks))
-	d.line("contact point   → beta's gateway         %-9s ciphertext, checked before it is signed for", mib(after.out-before.out))
-	d.line("gateway         → bob                    %-9s ciphertext, checked again, then decrypted", mib(after.in-before.in))
+	d.line("alpha's servers → alpha's contact point  %-10s blocks, each checked against its share's hash tree", mib(after.blocks-before.blocks))
+	d.line("contact point   → beta's gateway         %-10s ciphertext, checked before it is signed for", mib(after.out-before.out))
+	d.line("gateway         → bob                    %-10s ciphertext, checked again, then decrypted", mib(after.in-before.in))
 	d.line("vouchers back: bob → gateway %d bytes, gateway → contact point %d bytes", after.inBack-before.inBack, after.outBack-before.outBack)
 	d.line("%s of plaintext in %.2f s (%s/s), first byte after %d ms; keys stayed with alice and bob",
 		mib(got.Bytes), took.Seconds(), mb(size, took), first.Milliseconds())
@@ -510,7 +510,16 @@ func (d *demo) bills(cap caps.Cap, size uint64) error {
 	return nil
 }
 
-func mib(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+// mib is a size for people.
+func mib(n uint64) string {
+	switch {
+	case n < 10<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 10<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
 
 func mb(n uint64, d time.Duration) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6/d.Seconds()) }
 

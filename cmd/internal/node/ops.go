@@ -105,8 +105,10 @@ func (c Config) answers(name string) bool {
 		return c.Has(RoleManager)
 	case "clearinghouse":
 		return c.Has(RoleClearinghouse)
+	case "bill":
+		return c.Has(RoleManager) || c.Has(RoleClearinghouse) || c.Has(RoleGateway) || c.Has(RoleContact)
 	}
-	return c.Has(RoleManager) || c.Has(RoleClearinghouse) || c.Has(RoleGateway) || c.Has(RoleContact)
+	return c.Daemon()
 }
 
 func (o Ops) manager(m *manager.Manager) {
