@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -127,6 +129,9 @@ func (h *Host) connect(ctx context.Context, to Peer, info peer.AddrInfo) error {
 // back.
 var errNotDialled = errors.New("not dialled, as it is not a public TCP or QUIC address")
 
+// errNoAnswer is the reason shown for addresses where nobody answered in time.
+var errNoAnswer = errors.New("no answer in time")
+
 // unreachable turns a dial's error into ours.
 func unreachable(to Peer, err error) error {
 	out := &UnreachableError{Peer: to, Cause: err}
@@ -134,8 +139,15 @@ func unreachable(to Peer, err error) error {
 	if errors.As(err, &dial) {
 		for _, t := range dial.DialErrors {
 			reason := t.Cause
-			if errors.Is(reason, swarm.ErrGaterDisallowedConnection) {
+			var errno syscall.Errno
+			var timed net.Error
+			switch {
+			case errors.Is(reason, swarm.ErrGaterDisallowedConnection):
 				reason = errNotDialled
+			case errors.As(reason, &errno): // without the address a second time
+				reason = errno
+			case errors.As(reason, &timed) && timed.Timeout(), errors.Is(reason, context.DeadlineExceeded):
+				reason = errNoAnswer
 			}
 			out.Tried = append(out.Tried, fmt.Sprintf("%s: %v", t.Address, reason))
 		}

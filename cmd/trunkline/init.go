@@ -59,7 +59,12 @@ grids. To become a member of a grid, use "trunkline join TICKET" instead; to sta
 				return err
 			}
 			return a.print(map[string]any{"home": h.Dir}, func(w io.Writer) {
-				fmt.Fprintf(w, "made a node without a home grid in %s\n", h.Dir)
+				fmt.Fprintf(w, "made a node without a home grid in %s\n\n", h.Dir)
+				if len(bootstrap) == 0 {
+					fmt.Fprintf(w, "next: name somebody to ask for area codes as \"bootstrap\" in %s\n", h.ConfigPath())
+				} else {
+					fmt.Fprintln(w, "next: trunkline get - -o FILE < FILE.cap")
+				}
 			})
 		},
 	}

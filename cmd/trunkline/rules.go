@@ -14,11 +14,13 @@ import (
 	"trunkline/cmd/internal/node"
 	"trunkline/grid/account"
 	"trunkline/grid/client"
+	"trunkline/grid/longdistance"
 	"trunkline/grid/manager"
 	"trunkline/grid/roster"
 	"trunkline/grid/storage"
 	"trunkline/grid/transfer"
 	"trunkline/p2p"
+	"trunkline/p2p/area"
 )
 
 // rule says what the errors that match it mean to a person: the exit code, and what to do next.
@@ -106,8 +108,13 @@ var rules = []rule{
 	match(exitFailure, "", fs.ErrPermission),
 
 	match(exitPayment, "", p2p.ErrUnpaid),
-	match(exitRefused, "", p2p.ErrRefused, p2p.ErrDenied, p2p.ErrExpired),
+	match(exitRefused, "members of a grid can pay for such calls: ask a grid's manager for a ticket", longdistance.ErrTariff),
+	match(exitRefused, "that is a rule of whoever refused: your grid's gateway (its prices and areas stand in its trunkline.toml) or the other grid",
+		p2p.ErrRefused),
+	match(exitRefused, "", p2p.ErrDenied, p2p.ErrExpired),
 	match(exitIntegrity, "", p2p.ErrIntegrity),
+	match(exitTemporary, "is this machine on the network? \"bootstrap\" in trunkline.toml, or init --bootstrap, names whom to ask first",
+		area.ErrNoAnswer),
 	match(exitNotFound, "check the area code and the cap; \"trunkline area show AREA\" shows who was asked", p2p.ErrNotFound),
 	match(exitBusy, "try again in a moment", p2p.ErrBusy),
 	match(exitTemporary, "try again later", p2p.ErrUnavailable, p2p.ErrUnreachable, p2p.ErrStepTimeout, roster.ErrUnreachable),

@@ -17,9 +17,14 @@ func sentence(text string) string {
 	kept := parts[:0:0]
 	for i, p := range parts {
 		bare := i > 0 && parts[i-1] == peerAnswered // all that the other side said
-		if !slices.Contains(kept, p) && (bare || !isMachinery(p)) {
-			kept = append(kept, p)
+		verdict := i == len(parts)-1 && (p == "refused" || p == "denied")
+		if slices.Contains(kept, p) || !bare && (isMachinery(p) || verdict) {
+			continue
 		}
+		if n := len(kept); n > 0 && names(p, kept[n-1]) {
+			kept = kept[:n-1]
+		}
+		kept = append(kept, p)
 	}
 	for len(kept) > 0 && kept[len(kept)-1] == peerAnswered {
 		kept = kept[:len(kept)-1]
@@ -28,6 +33,16 @@ func sentence(text string) string {
 		return text
 	}
 	return strings.Join(kept, ": ")
+}
+
+// names tells whether a part says itself whom it is about: "area x charges 3" after "area x", "peer 12D3KooWabc is
+// away" after "12D3KooW…abc".
+func names(part, subject string) bool {
+	if strings.HasPrefix(part, subject+" ") {
+		return true
+	}
+	head, tail, short := strings.Cut(subject, "…")
+	return short && !strings.Contains(subject, " ") && strings.Contains(part, head) && strings.Contains(part, tail+" ")
 }
 
 const peerAnswered = "peer answered"
