@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"trunkline/cmd/internal/node"
+	"trunkline/p2p"
 )
 
 // app is one run of the command: where it reads and writes, and the flags that every command has.
@@ -40,6 +41,8 @@ func (a *app) root() *cobra.Command {
 		Long:          rootLong,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// libp2p's own log is for those who look for a fault, not for every user.
+		PersistentPreRun: func(*cobra.Command, []string) { p2p.LogTo(a.logger(false).Handler()) },
 	}
 	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "node `DIRECTORY` (TRUNKLINE_HOME, else the user's data directory)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
