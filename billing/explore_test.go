@@ -279,25 +279,29 @@ func TestNeitherUnderNorOverpaid(t *testing.T) {
 		name           string
 		each           []billing.Mark
 		deaths, crashs int
+		hellos         int
 		exact          bool
 	}{
-		{"one process", []billing.Mark{{Bytes: 3, Lookups: 2}}, 0, 0, true},
-		{"one process, streams die", []billing.Mark{{Bytes: 3, Lookups: 1}}, 3, 0, true},
-		{"one process, payee crashes", []billing.Mark{{Bytes: 3, Lookups: 1}}, 1, 2, true},
-		{"two processes", []billing.Mark{{Bytes: 3}, {Bytes: 3}}, 0, 0, true},
-		{"two processes, look-ups", []billing.Mark{{Bytes: 1, Lookups: 1}, {Bytes: 1, Lookups: 1}}, 0, 0, true},
-		{"two processes, streams die", []billing.Mark{{Bytes: 2}, {Bytes: 2}}, 2, 0, false},
-		{"two processes, payee crashes", []billing.Mark{{Bytes: 2}, {Bytes: 2}}, 1, 1, false},
+		{"one process", []billing.Mark{{Bytes: 3, Lookups: 2}}, 0, 0, 2, true},
+		{"one process, streams die", []billing.Mark{{Bytes: 3, Lookups: 1}}, 3, 0, 1, true},
+		{"one process, payee crashes", []billing.Mark{{Bytes: 3, Lookups: 1}}, 1, 2, 1, true},
+		{"two processes", []billing.Mark{{Bytes: 3}, {Bytes: 3}}, 0, 0, 1, true},
+		{"two processes, look-ups", []billing.Mark{{Bytes: 1, Lookups: 1}, {Bytes: 1, Lookups: 1}}, 0, 0, 1, true},
+		{"two processes, streams die", []billing.Mark{{Bytes: 2}, {Bytes: 2}}, 2, 0, 0, false},
+		{"two processes, payee crashes", []billing.Mark{{Bytes: 2}, {Bytes: 2}}, 1, 1, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() {
+				tt.deaths, tt.hellos = min(tt.deaths, 1), min(tt.hellos, 1)
+			}
 			a, tariff := unitApproval(t, nil)
 			payee, err := billing.NewPayee(a, tariff, billing.NewWindow(billing.MaxWindow), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			w := &traffic{
-				payee: payee, toGo: slices.Clone(tt.each), deaths: tt.deaths, hellos: 1, crash: tt.crashs, exact: tt.exact,
+				payee: payee, toGo: slices.Clone(tt.each), deaths: tt.deaths, hellos: tt.hellos, crash: tt.crashs, exact: tt.exact,
 				disk: billing.Voucher{Channel: a.Channel},
 				up:   make([][]message, len(tt.each)), down: make([][]response, len(tt.each)),
 			}
@@ -446,6 +450,9 @@ func TestI5_UnvouchedWithinTheAccountsWindow(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d keys %d channels %d streams W=%d", tt.keys, tt.channels, tt.streams, tt.window), func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() {
+				tt.limit = min(tt.limit, 3)
+			}
 			a := &account{w: billing.NewWindow(tt.window), limit: tt.limit, window: tt.window}
 			for k := range tt.keys {
 				for c := range tt.channels {
