@@ -8,7 +8,7 @@ import (
 
 // MaxLeaves bounds the leaves of a hash tree: far above any file, far below where node
 // numbers overflow.
-const MaxLeaves = 1 << 40
+const MaxLeaves = 1 << 30
 
 // Node is one numbered node of a hash tree: the root is 0, the children of i are 2i+1 and
 // 2i+2, and leaf j of a tree of width W is W-1+j.
