@@ -239,8 +239,8 @@ func TestPartialTreeBatch(t *testing.T) {
 func TestPartialTreeOfManyLeaves(t *testing.T) {
 	t.Parallel()
 	p := caps.NewPartialTree(caps.MaxLeaves, caps.Hash{1})
-	if n := len(p.Missing(caps.MaxLeaves - 1)); n != 40 {
-		t.Errorf("%d nodes missing, want 40", n)
+	if n := len(p.Missing(caps.MaxLeaves - 1)); n != 30 {
+		t.Errorf("%d nodes missing, want 30", n)
 	}
 	for _, leaves := range []int{-5, 0, caps.MaxLeaves + 1, int(^uint(0) >> 1)} {
 		p := caps.NewPartialTree(leaves, caps.Hash{1})
