@@ -74,7 +74,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	return c
 }
@@ -174,7 +174,7 @@ func (s *Source) enter(v caps.CHKVerify) (f *file, leads bool, err error) {
 	}
 	if until, ok := s.absent[v]; ok {
 		if s.config.Now().Before(until) {
-			return nil, false, notFound
+			return nil, false, errNotFound
 		}
 		delete(s.absent, v)
 	}
@@ -191,7 +191,7 @@ func (s *Source) enter(v caps.CHKVerify) (f *file, leads bool, err error) {
 	return f, !ok, nil
 }
 
-var notFound = fmt.Errorf("no server of this grid has a share of the file: %w", p2p.ErrNotFound)
+var errNotFound = fmt.Errorf("no server of this grid has a share of the file: %w", p2p.ErrNotFound)
 
 // open finds the file's shares.
 func (s *Source) open(ctx context.Context, v caps.CHKVerify) (*transfer.File, error) {
@@ -207,7 +207,7 @@ func (s *Source) open(ctx context.Context, v caps.CHKVerify) (*transfer.File, er
 	if err == nil {
 		return inner, nil
 	}
-	if errors.Is(kinded(err), notFound) {
+	if errors.Is(kinded(err), errNotFound) {
 		s.missed(v)
 	}
 	return nil, kinded(err)
@@ -357,11 +357,11 @@ func kinded(err error) error {
 		case few.Asked == 0:
 			return fmt.Errorf("this contact point knows no storage server: %w", p2p.ErrUnavailable)
 		case few.Found == 0 && !lied && !silent:
-			return notFound
+			return errNotFound
 		case lied && !silent:
-			return fmt.Errorf("%s: %w", few, p2p.ErrIntegrity)
+			return fmt.Errorf("%w: %w", few, p2p.ErrIntegrity)
 		default:
-			return fmt.Errorf("%s: %w", few, p2p.ErrUnavailable)
+			return fmt.Errorf("%w: %w", few, p2p.ErrUnavailable)
 		}
 	case errors.Is(err, transfer.ErrInconsistent):
 		return fmt.Errorf("%w: %w", err, p2p.ErrIntegrity)

@@ -48,7 +48,7 @@ func NewSource(c Config) (*Source, error) {
 		c.Policy = func() longdistance.AreaPolicy { return longdistance.AreaPolicy{TollFreeOnly: true} }
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	return &Source{c}, nil
 }

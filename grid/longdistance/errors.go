@@ -109,9 +109,9 @@ func telling(err error) int {
 		return 4
 	case p2p.NotFound:
 		return 3
-	case p2p.Busy:
+	case p2p.Internal:
 		return 2
-	case p2p.Unavailable:
+	case p2p.Busy:
 		return 1
 	default:
 		return 0

@@ -277,7 +277,9 @@ func TestLies(t *testing.T) {
 							t.Errorf("blamed %v, want %v of the liar", p.switched, tt.kind)
 						}
 						p.mu.Unlock()
+						bad.mu.Lock()
 						bad.lie = nil
+						bad.mu.Unlock()
 						must(t, p.Close())
 						first, _ := bad.vouched()
 						second, _ := good.vouched()
@@ -313,7 +315,7 @@ func TestFailover(t *testing.T) {
 				s.Reset()
 			}
 			return broken
-		}, p2p.Internal},
+		}, p2p.Unavailable},
 	}
 	for _, l := range levels {
 		for _, tt := range tests {

@@ -530,3 +530,38 @@ func TestApproverRefuses(t *testing.T) {
 		}
 	})
 }
+
+// brokenLog is a disk that is full from the second voucher on.
+type brokenLog struct {
+	memVouchers
+	appended int
+}
+
+func (b *brokenLog) Append(o longdistance.Owed) error {
+	if b.appended++; b.appended > 1 {
+		return errors.New("no space left on device")
+	}
+	return b.memVouchers.Append(o)
+}
+
+// A voucher that cannot be kept buys nothing: the payee serves no more than it
+// would have without it, and says that it is its own fault.
+func TestVoucherNotKept(t *testing.T) {
+	t.Parallel()
+	const window, segment = 8_000, 1000
+	atLevels(t, func(t *testing.T, l level) {
+		w, c := newWorld(t), newCiphertext(t, 1, 100*segment, segment)
+		log := &brokenLog{memVouchers: memVouchers{latest: make(map[billing.ChannelID]longdistance.Owed)}}
+		y := l.payee(w, newShelf(c))
+		y.restart(func(c *longdistance.PayeeConfig) { c.Vouchers = log })
+		p := w.addPayer(nil, func(_ *longdistance.PayerConfig, a *approvals) { a.window = window })
+		got, err := p.fetch(t.Context(), request(c), y.offer())
+		if !errors.Is(err, p2p.ErrInternal) {
+			t.Errorf("got %v", err)
+		}
+		kept := log.All()[0].Voucher.Value.Bytes
+		if uint64(len(got)) > kept+window || !bytes.Equal(got, c.data[:len(got)]) {
+			t.Errorf("%d bytes were served with a voucher for %d on disk", len(got), kept)
+		}
+	})
+}

@@ -80,6 +80,10 @@ const (
 	DefaultIdleTimeout = 5 * time.Minute
 )
 
+// tellTimeout is how long a payer that is refused in the middle of a request has
+// to read why.
+const tellTimeout = 2 * time.Second
+
 func (c PayeeConfig) withDefaults() (PayeeConfig, error) {
 	if c.Key.IsZero() || c.Source == nil || c.Tariff == nil {
 		return c, errors.New("a payee needs a key, a source and a tariff")
@@ -100,7 +104,7 @@ func (c PayeeConfig) withDefaults() (PayeeConfig, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	return c, nil
 }
@@ -137,12 +141,16 @@ func (p *Payee) Serve(ctx context.Context, s Stream) error {
 	var running sync.WaitGroup
 	err := v.listen(&running)
 	told := errors.As(err, new(*toldError))
-	if v.running.Load() {
-		// A request that is writing to a payer which does not read, or waits
-		// for its own payee, ends now.
-		s.Reset()
-	}
 	cancel()
+	if v.running.Load() {
+		// A request that is writing to a payer which does not read ends now,
+		// or as soon as the payer had time to read why.
+		grace := time.Duration(0)
+		if told {
+			grace = tellTimeout
+		}
+		defer time.AfterFunc(grace, s.Reset).Stop()
+	}
 	running.Wait()
 	v.idle.Stop()
 	v.leaveLine()
@@ -151,7 +159,7 @@ func (p *Payee) Serve(ctx context.Context, s Stream) error {
 		return nil
 	case told:
 		// A reset might overtake the message that says why.
-		p.config.Logger.Debug("stream refused", slog.String("peer_id", s.Remote().String()), slog.Any("error", err))
+		p.config.Logger.Debug("stream refused", "peer_id", s.Remote().String(), "error", err)
 		return nil
 	}
 	return err

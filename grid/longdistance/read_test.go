@@ -355,5 +355,3 @@ func TestMaxCredits(t *testing.T) {
 }
 
 type segment = transfer.Segment
-
-func discard(segment) error { return nil }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
 
 	"trunkline/caps"
@@ -129,7 +128,7 @@ func (f *Remote) failed() error {
 // note records who failed, and tells.
 func (f *Remote) note(a Attempt) {
 	f.attempts = append(f.attempts, a)
-	f.payer.config.Logger.Info("payee failed", slog.String("peer_id", a.Payee.String()), slog.String("area_code", a.Area.String()), slog.Any("error", a.Err))
+	f.payer.config.Logger.Info("payee failed", "peer_id", a.Payee.String(), "area_code", a.Area.String(), "error", a.Err)
 	f.payer.config.Switched(a)
 }
 
@@ -281,13 +280,14 @@ func (f *Remote) deliver(ctx context.Context, fn func(transfer.Segment) error) (
 		defer close(pieces)
 		done <- f.receive(ctx, t, pieces, quit)
 	}()
+	var late *time.Timer // resets a payee that does not stop
 	for p := range pieces {
 		if consumer == nil {
 			if consumer = fn(p.segment); consumer == nil {
 				delivered++
 			} else {
 				close(quit)
-				defer time.AfterFunc(f.payer.config.SettleTimeout, t.s.Reset).Stop()
+				late = time.AfterFunc(f.payer.config.SettleTimeout, t.s.Reset)
 				// A stream that cannot take it is dropped below.
 				_ = t.stop()
 			}
@@ -295,6 +295,9 @@ func (f *Remote) deliver(ctx context.Context, fn func(transfer.Segment) error) (
 		f.payer.buffers.put(p.buf)
 	}
 	failure = <-done
+	if late != nil {
+		late.Stop()
+	}
 	if failure == nil && consumer == nil {
 		return delivered, nil, nil
 	}
@@ -321,7 +324,7 @@ func (f *Remote) settleLater(t *talk) {
 	// A payer that is closed has tried already.
 	_ = f.payer.later(func(ctx context.Context) {
 		if err := y.settleTab(ctx, peer, b); err != nil {
-			f.payer.config.Logger.Debug("unsigned bytes stay due", slog.String("peer_id", y.key.String()), slog.Any("error", err))
+			f.payer.config.Logger.Debug("unsigned bytes stay due", "peer_id", y.key.String(), "error", err)
 		}
 	})
 }
@@ -372,7 +375,7 @@ func (f *Remote) receive(ctx context.Context, t *talk, pieces chan<- piece, quit
 		buf := f.payer.buffers.get(n)
 		if err := t.s.ReadData(*buf); err != nil {
 			f.payer.buffers.put(buf)
-			return err
+			return unavailable(err)
 		}
 		chain, err := f.check.check(f.next, *buf, s.GetChain())
 		if err != nil {

@@ -2,6 +2,7 @@ package longdistance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -164,7 +165,7 @@ func (r *AreaRoute) Next(ctx context.Context) (Offer, error) {
 func (r *AreaRoute) start() {
 	r.left = r.Areas
 	if r.Now == nil {
-		r.Now = time.Now
+		r.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	if r.Approvers == nil {
 		r.Approvers = func(i area.Info) []p2p.Peer { return i.Sheet.Clearinghouses }
@@ -217,7 +218,7 @@ func checkTariff(t sealed.Sealed[billing.Tariff], code caps.AreaCode, signer cap
 
 // unavailable gives an error without a kind the kind Unavailable.
 func unavailable(err error) error {
-	if p2p.KindOf(err) == p2p.Internal {
+	if p2p.KindOf(err) == p2p.Internal && !errors.Is(err, p2p.ErrInternal) {
 		return fmt.Errorf("%w: %w", err, p2p.ErrUnavailable)
 	}
 	return err

@@ -38,10 +38,8 @@ type tab struct {
 	mu        sync.Mutex
 	meter     *billing.Payer
 	approval  sealed.Sealed[billing.Approval] // the newest
-	room      int64                           // in the payee's window, as it said last
 	window    int64                           // the most room there was
 	carrier   *talk                           // has the voucher that waits for an answer; nil: none does
-	flying    uint64                          // bytes of that voucher
 	maybe     bool                            // something may be due; false: nothing is
 	waiting   map[*talk]uint64                // streams whose payee waits to be paid, and how far to be ahead for them
 	turn      chan struct{}                   // closed when carrier becomes nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"trunkline/billing"
@@ -59,9 +60,9 @@ func (t *talk) receive(ctx context.Context, segment uint64) (*pb.FromPayee, erro
 		m := new(pb.FromPayee)
 		if err := t.s.Receive(m, maxMessage); err != nil {
 			if err == io.EOF { //nolint:errorlint // the exact value is p2p's promise
-				err = fmt.Errorf("the payee ended the stream: %w", p2p.ErrUnavailable)
+				err = errors.New("the payee ended the stream")
 			}
-			return nil, err
+			return nil, unavailable(err)
 		}
 		switch {
 		case m.GetAck() != nil:
@@ -132,6 +133,9 @@ func (t *talk) due(ctx context.Context, m *pb.Due, segment uint64) error {
 		return fmt.Errorf("asked to pay without a channel: %w", ErrOrder)
 	}
 	if m.GetRenewal() {
+		if slices.Contains(t.pending, aRenewal) {
+			return nil // it crossed with one
+		}
 		return t.renew(ctx)
 	}
 	if err := t.tab.due(t, segment, m.GetWindow()); err != nil {

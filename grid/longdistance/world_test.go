@@ -429,6 +429,17 @@ func (y *payee) start() {
 	y.log, y.Payee, y.down = log, p, false
 }
 
+// restart serves with another configuration.
+func (y *payee) restart(edit func(*longdistance.PayeeConfig)) {
+	y.world.t.Helper()
+	edit(&y.config)
+	p, err := longdistance.NewPayee(y.config)
+	must(y.world.t, err)
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.Payee = p
+}
+
 // crash resets every stream and closes the log.
 func (y *payee) crash() {
 	y.mu.Lock()
