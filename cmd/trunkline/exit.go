@@ -84,9 +84,13 @@ func describe(err error) (text, hint string) {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 	default:
 		for _, r := range rules {
-			if r.is(err) {
-				return text, r.hint
+			if !r.is(err) {
+				continue
 			}
+			if r.text != "" {
+				text = r.text
+			}
+			return text, r.hint
 		}
 	}
 	return text, hint

@@ -27,6 +27,7 @@ import (
 type rule struct {
 	is   func(error) bool
 	code func(error) int
+	text string // in place of the error's own, where that says less
 	hint string
 }
 
@@ -39,6 +40,20 @@ func match(code int, hint string, sentinels ...error) rule {
 		code: func(error) int { return code },
 		hint: hint,
 	}
+}
+
+// deniedByAll tells whether servers had one reason only for not reading or taking shares: who asked.
+func deniedByAll(err error) bool {
+	var few *transfer.NotEnoughSharesError
+	var unhappy *transfer.UnhappyError
+	var blamed []transfer.Blame
+	switch {
+	case errors.As(err, &few):
+		blamed = few.Blamed
+	case errors.As(err, &unhappy):
+		blamed = unhappy.Failed
+	}
+	return len(blamed) > 0 && !slices.ContainsFunc(blamed, func(b transfer.Blame) bool { return !errors.Is(b.Reason, p2p.ErrDenied) })
 }
 
 // rules are tried in order; the first that matches wins. What comes from the other side of a wire is matched by its
@@ -79,6 +94,13 @@ var rules = []rule{
 		hint: "servers answered with damaged shares; the file may come back when others are up again",
 	},
 	{
+		// The roster at hand may be older than the servers'.
+		is:   deniedByAll,
+		code: func(error) int { return exitRefused },
+		text: "the grid's servers refuse this node",
+		hint: "ask the grid's manager whether it is still a member",
+	},
+	{
 		// Nothing found, but not everybody was heard: that the file does not exist can't be said.
 		is: func(err error) bool {
 			var few *transfer.NotEnoughSharesError
@@ -111,7 +133,8 @@ var rules = []rule{
 	match(exitRefused, "members of a grid can pay for such calls: ask a grid's manager for a ticket", longdistance.ErrTariff),
 	match(exitRefused, "that is a rule of whoever refused: your grid's gateway (its prices and areas stand in its trunkline.toml) or the other grid",
 		p2p.ErrRefused),
-	match(exitRefused, "", p2p.ErrDenied, p2p.ErrExpired),
+	match(exitRefused, "your grid's manager can say why: membership, credit, or no clearinghouse in common with the other grid", p2p.ErrDenied),
+	match(exitRefused, "", p2p.ErrExpired),
 	match(exitIntegrity, "", p2p.ErrIntegrity),
 	match(exitTemporary, "is this machine on the network? \"bootstrap\" in trunkline.toml, or init --bootstrap, names whom to ask first",
 		area.ErrNoAnswer),

@@ -36,15 +36,33 @@ func (n *Newcomers) Allow(ctx context.Context, key caps.PublicKey, anyOf Role) e
 }
 
 // Look asks for a newer roster, at most once a second over all callers, and
-// reports whether there is another one than when it was called.
+// reports whether there is another one than when it was called. Who calls too
+// soon after another waits for the second to pass: a member that joined just
+// after somebody else was looked for is a member all the same.
 func (n *Newcomers) Look(ctx context.Context) bool {
-	before := n.holder.state.Load().number
+	before, called := n.holder.state.Load().number, n.holder.cfg.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	now := n.holder.cfg.Now()
-	if since := now.Sub(n.last); since < 0 || since >= newcomerPause {
-		n.last = now
+	// A look that began after this call answers it too.
+	if !n.last.After(called) && n.pause(ctx) {
+		n.last = n.holder.cfg.Now()
 		_ = n.holder.Refresh(ctx) // what it finds is what counts; Run reports failures
 	}
 	return n.holder.state.Load().number != before
+}
+
+// pause waits until the next look is due, and says whether ctx lasted so long.
+func (n *Newcomers) pause(ctx context.Context) bool {
+	left := newcomerPause - n.holder.cfg.Now().Sub(n.last)
+	if left <= 0 || left > newcomerPause {
+		return true
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

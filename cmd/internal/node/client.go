@@ -290,6 +290,7 @@ func (c *Client) Get(ctx context.Context, target caps.Cap, r Range, w io.Writer,
 	if err != nil && res.Bytes == 0 && c.newerRoster(ctx, used) {
 		res, err = c.lib.Get(ctx, target, o, w)
 	}
+	err = c.explain(err)
 	report := GetReport{Bytes: res.Bytes, Hop: string(res.Hop)}
 	if !res.Payee.IsZero() {
 		report.Peer = res.Payee.String()
@@ -301,6 +302,18 @@ func (c *Client) Get(ctx context.Context, target caps.Cap, r Range, w io.Writer,
 		report.Blamed = append(report.Blamed, b.String())
 	}
 	return report, err
+}
+
+// explain finds the reason behind what servers and gateways said where this node knows it better: that it is no
+// member any more.
+func (c *Client) explain(err error) error {
+	if err == nil || c.holder == nil {
+		return err
+	}
+	if gone := c.holder.Allow(c.host.Key(), roster.Client); errors.Is(gone, roster.ErrNotMember) {
+		return fmt.Errorf("the grid's newest roster does not name this node: %w", roster.ErrNotMember)
+	}
+	return err
 }
 
 // rosterNumber names the roster at hand; zero without one.
@@ -364,13 +377,14 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 			progress(e.Done)
 		}
 	}
+	c.freshen(ctx)
 	used := c.rosterNumber()
 	res, err := c.lib.Put(ctx, src, size, report)
 	if errors.Is(err, transfer.ErrUnhappy) && c.newerRoster(ctx, used) {
 		res, err = c.lib.Put(ctx, src, size, report)
 	}
 	if err != nil {
-		return PutReport{}, err
+		return PutReport{}, c.explain(err)
 	}
 	out := PutReport{
 		Cap: res.Cap.Text(), Bytes: size, Shares: len(res.Placement), Existing: len(res.Existing), Happiness: res.Happiness,
@@ -384,6 +398,21 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 		out.Warnings = append(out.Warnings, b.String())
 	}
 	return out, nil
+}
+
+// freshRoster is how long an upload waits to hear who belongs to the grid now.
+const freshRoster = 2 * time.Second
+
+// freshen gives the background look for a newer roster a moment before shares are placed, so that none goes to a
+// server that was revoked since this client ran last. A manager that is away does not stop an upload.
+func (c *Client) freshen(ctx context.Context) {
+	t := time.NewTimer(freshRoster)
+	defer t.Stop()
+	select {
+	case <-c.refreshed:
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // Bill is the member's own account with its grid's manager.
