@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"trunkline/cmd/internal/node"
 )
 
 // Exit codes. New ones may be added; a code not listed means failure.
@@ -73,6 +75,9 @@ func (a *app) exitCodesCmd() *cobra.Command {
 // describe turns an error into one sentence and, where there is one, the next step.
 func describe(err error) (text, hint string) {
 	text = sentence(err.Error())
+	if errors.Is(err, node.ErrConfig) {
+		text = err.Error() // it shows the lines in question
+	}
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage) && usage.cmd != "":

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trunkline/cmd/internal/node"
+	"trunkline/grid/transfer"
 )
 
 func (a *app) getCmd() *cobra.Command {
@@ -70,6 +71,7 @@ a password: give it on standard input or with --cap-file.`,
 				err = dst.keep()
 			}
 			if err != nil {
+				a.warnOfLiars(err)
 				return err
 			}
 			for _, b := range report.Blamed {
@@ -86,6 +88,19 @@ a password: give it on standard input or with --cap-file.`,
 	f.StringVar(&capFile, "cap-file", "", "read the cap from `FILE`")
 	f.StringVar(&byteRange, "range", "", "fetch only bytes `FIRST-LAST` (also FIRST- and -COUNT, the last COUNT bytes)")
 	return cmd
+}
+
+// warnOfLiars names the servers whose shares were damaged; the error itself only counts them.
+func (a *app) warnOfLiars(err error) {
+	var few *transfer.NotEnoughSharesError
+	if !errors.As(err, &few) {
+		return
+	}
+	for _, b := range few.Blamed {
+		if b.Corrupt() {
+			a.warn(b.String())
+		}
+	}
 }
 
 // parseRange reads what curl's and HTTP's ranges look like. The empty text is the whole file.

@@ -13,6 +13,7 @@ import (
 // A capability or a ticket typed in the wrong place is a password in the wrong place; it is not repeated.
 func sentence(text string) string {
 	text = secretText().ReplaceAllString(strings.TrimSpace(text), "$1…")
+	text = strings.ReplaceAll(text, "\n", "; ") // several errors, joined
 	parts := strings.Split(text, ": ")
 	kept := parts[:0:0]
 	for i, p := range parts {
