@@ -56,6 +56,8 @@ func deniedByAll(err error) bool {
 	return len(blamed) > 0 && !slices.ContainsFunc(blamed, func(b transfer.Blame) bool { return !errors.Is(b.Reason, p2p.ErrDenied) })
 }
 
+const raiseCredit = "deposit and credit line are used up or reserved; for a member the grid's manager can raise them, for a grid the clearinghouse's operator"
+
 // rules are tried in order; the first that matches wins. What comes from the other side of a wire is matched by its
 // kind, at the end.
 var rules = []rule{
@@ -117,7 +119,7 @@ var rules = []rule{
 	match(exitFailure, "nothing was stored; put it again", transfer.ErrSourceChanged),
 	match(exitTemporary, "", client.ErrShort),
 
-	match(exitPayment, "the account's deposit and credit line are used up or reserved; its manager or the clearinghouse's operator can raise them",
+	match(exitPayment, raiseCredit,
 		account.ErrCredit, ledger.ErrCredit),
 	match(exitTemporary, "local files work meanwhile", account.ErrAway),
 	match(exitIntegrity, "", account.ErrReceipt, account.ErrApproval, account.ErrStatement, ledger.ErrBroken),
@@ -129,7 +131,7 @@ var rules = []rule{
 	match(exitTemporary, "the disk is full", syscall.ENOSPC),
 	match(exitFailure, "", fs.ErrPermission),
 
-	match(exitPayment, "", p2p.ErrUnpaid),
+	match(exitPayment, raiseCredit, p2p.ErrUnpaid),
 	match(exitRefused, "members of a grid can pay for such calls: ask a grid's manager for a ticket", longdistance.ErrTariff),
 	match(exitRefused, "that is a rule of whoever refused: your grid's gateway (its prices and areas stand in its trunkline.toml) or the other grid",
 		p2p.ErrRefused),

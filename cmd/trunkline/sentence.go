@@ -16,16 +16,23 @@ func sentence(text string) string {
 	text = strings.ReplaceAll(text, "\n", "; ") // several errors, joined
 	parts := strings.Split(text, ": ")
 	kept := parts[:0:0]
+	answered := false // said so already; later answers are part of what it said
 	for i, p := range parts {
-		bare := i > 0 && parts[i-1] == peerAnswered // all that the other side said
-		verdict := i == len(parts)-1 && (p == "refused" || p == "denied")
-		if slices.Contains(kept, p) || !bare && (isMachinery(p) || verdict) {
-			continue
+		last := i == len(parts)-1
+		bare := last && i > 0 && parts[i-1] == peerAnswered // all that the other side said
+		verdict := last && (p == "refused" || p == "denied")
+		n := len(kept)
+		switch {
+		case slices.Contains(kept, p), !bare && (isMachinery(p) || verdict):
+		case n > 0 && names(p, kept[n-1]):
+			kept[n-1] = p
+		case p == peerAnswered && answered:
+		case n > 0 && p == peerAnswered && isShort(kept[n-1]) && !last:
+			kept[n-1] += " answered"
+			answered = true
+		default:
+			kept = append(kept, p)
 		}
-		if n := len(kept); n > 0 && names(p, kept[n-1]) {
-			kept = kept[:n-1]
-		}
-		kept = append(kept, p)
 	}
 	for len(kept) > 0 && kept[len(kept)-1] == peerAnswered {
 		kept = kept[:len(kept)-1]
@@ -42,9 +49,12 @@ func names(part, subject string) bool {
 	if strings.HasPrefix(part, subject+" ") {
 		return true
 	}
-	head, tail, short := strings.Cut(subject, "…")
-	return short && !strings.Contains(subject, " ") && strings.Contains(part, head) && strings.Contains(part, tail+" ")
+	head, tail, _ := strings.Cut(subject, "…")
+	return isShort(subject) && strings.Contains(part, head) && strings.Contains(part, tail+" ")
 }
+
+// isShort tells the short form of a key or an area code.
+func isShort(s string) bool { return strings.Contains(s, "…") && !strings.Contains(s, " ") }
 
 const peerAnswered = "peer answered"
 

@@ -196,7 +196,12 @@ func (o Ops) manager(m *manager.Manager) {
 	o["grid/unsubscribe"] = op(func(ctx context.Context, in PeerRequest) (any, error) {
 		key, err := caps.ParsePeerID(in.Peer)
 		if err != nil {
-			return nil, err
+			// The address that it was subscribed by will do as well.
+			peer, perr := p2p.ParsePeer(in.Peer)
+			if perr != nil {
+				return nil, err
+			}
+			key = peer.Key
 		}
 		return struct{}{}, m.Unsubscribe(ctx, key)
 	})
