@@ -150,6 +150,7 @@ func (l *line) leave(unpaid uint64) {
 		unpaid = billing.MaxCount
 	}
 	l.meter.Abandon(unpaid)
+	l.debtor.stir() // those who wait tell their payers of the smaller window
 }
 
 // window is what the payer is told: how much may be unsigned at a time.

@@ -138,6 +138,21 @@ func (w *world) settled() {
 	w.serving.Wait()
 }
 
+// onlyChannel is the channel between the world's first payer and the payee that
+// it has a stream to.
+func (w *world) onlyChannel() billing.ChannelID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, y := range w.payees {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if len(y.streams) > 0 {
+			return billing.NewChannelID(public(w.t, w.approver), y.streams[0].remote, y.config.Key, billing.HashTariff(w.tariff), 1)
+		}
+	}
+	return billing.ChannelID{}
+}
+
 // A payee that lies in one message, or in the order of them, is left for
 // another with nothing lost and nothing wrong paid for.
 func TestLies(t *testing.T) {
@@ -221,7 +236,10 @@ func TestLies(t *testing.T) {
 		}, p2p.Malformed},
 		{"begins_twice", begin, func(_ *world, f frame) []frame { return []frame{f, f} }, p2p.Malformed},
 		{"shows_a_strangers_voucher", welcome, func(w *world, f frame) []frame {
-			v, err := sealed.Seal(keyed(t, 4242), billing.Voucher{Bytes: 1 << 30})
+			// All is right about it but the signature.
+			cost, err := w.tariff.Value.Cost(1<<20, 0)
+			must(t, err)
+			v, err := sealed.Seal(keyed(t, 4242), billing.Voucher{Channel: w.onlyChannel(), Bytes: 1 << 20, Credits: cost})
 			must(t, err)
 			return change(f, func(m *pb.FromPayee) { m.GetWelcome().Voucher = v.Bytes })
 		}, p2p.Integrity},
@@ -258,6 +276,9 @@ func TestLies(t *testing.T) {
 							mu.Lock()
 							again := lied && tt.name != "swaps_two"
 							mu.Unlock()
+							if again && tt.name == "early_end" {
+								return nil // it has no more to say
+							}
 							if again || !tt.when(f) {
 								return []frame{f}
 							}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -564,4 +565,93 @@ func TestVoucherNotKept(t *testing.T) {
 			t.Errorf("%d bytes were served with a voucher for %d on disk", len(got), kept)
 		}
 	})
+}
+
+// slowLog keeps nothing until it is let.
+type slowLog struct {
+	memVouchers
+	let chan struct{}
+}
+
+func (s *slowLog) Append(o longdistance.Owed) error {
+	<-s.let
+	return s.memVouchers.Append(o)
+}
+
+// A voucher widens the window when it is on disk, and not before.
+func TestNotBeforeOnDisk(t *testing.T) {
+	t.Parallel()
+	const window, segment = 8_000, 1000
+	for _, l := range levels {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w, c := newWorld(t), newCiphertext(t, 1, 100*segment, segment)
+				log := &slowLog{memVouchers: memVouchers{latest: make(map[billing.ChannelID]longdistance.Owed)}, let: make(chan struct{})}
+				y := l.payee(w, newShelf(c), fast)
+				y.restart(func(c *longdistance.PayeeConfig) { c.Vouchers = log })
+				key := w.newKey()
+				r := w.rogue(y, key, public(t, key), window)
+				r.ask(c, 0)
+				var got atomic.Uint64
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					r.until(func(*pb.FromPayee) bool { got.Store(r.got); return false })
+				}()
+				synctest.Wait()
+				if n := got.Load(); n != window {
+					t.Errorf("%d bytes came before a voucher", n)
+				}
+				r.voucher(key, billing.Mark{}, billing.Mark{Bytes: 4 * segment, Lookups: 1})
+				synctest.Wait()
+				if n := got.Load(); n != window {
+					t.Errorf("%d bytes came before the voucher was on disk", n)
+				}
+				close(log.let)
+				synctest.Wait()
+				if n := got.Load(); n != window+4*segment {
+					t.Errorf("%d bytes came after it", n)
+				}
+				r.Reset()
+				<-done
+			})
+		})
+	}
+}
+
+// When streams that died have eaten an account's window, it can go on by paying
+// ahead.
+func TestGhosts(t *testing.T) {
+	t.Parallel()
+	const window, segment = 8_000, 1000
+	for _, l := range levels {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w, c := newWorld(t), newCiphertext(t, 1, 50*segment, segment)
+				y := l.payee(w, newShelf(c), fast)
+				key := w.newKey()
+				r := w.rogue(y, key, public(t, key), window)
+				r.ask(c, 0)
+				r.until(func(*pb.FromPayee) bool { return r.got == window })
+				r.Reset()
+				p := w.addPayer(key, func(_ *longdistance.PayerConfig, a *approvals) { a.window = window })
+				got, err := p.fetch(t.Context(), request(c), y.offer())
+				must(t, err)
+				if !bytes.Equal(got, c.data) {
+					t.Error("wrong bytes")
+				}
+				must(t, p.Close())
+				for _, e := range y.Exposure() {
+					if e.Bytes != window {
+						t.Errorf("exposure %d", e.Bytes)
+					}
+				}
+				if b, _ := y.vouched(); b != uint64(len(c.data)) {
+					t.Errorf("vouchers for %d bytes", b)
+				}
+			})
+		})
+	}
 }

@@ -33,6 +33,9 @@ type talk struct {
 	free      bool // greeted without an approval
 	approval  [32]byte
 	pending   []flown // waiting for Acks, in order
+	// renewed: a renewal was answered, and nothing came since but one Due at
+	// most may, which was decided on before and sent after.
+	renewed bool
 
 	idleSince time.Time
 }
@@ -76,6 +79,7 @@ func (t *talk) receive(ctx context.Context, segment uint64) (*pb.FromPayee, erro
 		case m.GetMessage() == nil:
 			return nil, fmt.Errorf("an empty message: %w", ErrOrder)
 		default:
+			t.renewed = false
 			return m, nil
 		}
 	}
@@ -120,6 +124,7 @@ func (t *talk) acked(ctx context.Context, m *pb.Ack) error {
 	if err := t.tab.answered(t, f, m); err != nil {
 		return err
 	}
+	t.renewed = t.renewed || f == aRenewal
 	if f == aVoucher {
 		v := t.tab.signed()
 		t.payer.config.Approvals.Used(v.Channel, v.Bytes)
@@ -213,6 +218,10 @@ func (t *talk) renew(ctx context.Context) error {
 		return err
 	}
 	if a.Hash() == before.Hash() {
+		if t.renewed {
+			t.renewed = false // the one that crossed with it
+			return nil
+		}
 		return t.tab.capError(errors.New("no larger one was granted"))
 	}
 	return t.present()

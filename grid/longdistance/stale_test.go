@@ -1,0 +1,48 @@
+package longdistance_test
+
+import (
+	"bytes"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"trunkline/grid/longdistance/pb"
+)
+
+// A payee decides to ask for a renewal before the answer to its last Due is in,
+// and the question goes out after that answer's Ack: what is at hand has room,
+// so nothing is wrong.
+func TestStaleDue(t *testing.T) {
+	t.Parallel()
+	atLevels(t, func(t *testing.T, l level) {
+		w, c := newWorld(t), newCiphertext(t, 1, 30_000, 1000)
+		y := l.payee(w, newShelf(c))
+		p := w.addPayer(nil)
+		p.approvals.cap = 10_000
+		stale := 0
+		var due *pb.FromPayee // waits for its renewal
+		y.lie = func(_ int, f frame) []frame {
+			switch {
+			case f.m.GetDue().GetRenewal():
+				due = proto.CloneOf(f.m)
+				p.approvals.mu.Lock()
+				p.approvals.cap = 1 << 30
+				p.approvals.mu.Unlock()
+			case f.m.GetAck() != nil && due != nil:
+				stale++
+				again := frame{m: due}
+				due = nil
+				return []frame{f, again}
+			}
+			return []frame{f}
+		}
+		got, err := p.fetch(t.Context(), request(c), y.offer())
+		must(t, err)
+		if !bytes.Equal(got, c.data) || stale != 1 {
+			t.Errorf("%d bytes came, after %d stale messages", len(got), stale)
+		}
+		if len(p.switched) > 0 {
+			t.Errorf("failed: %v", p.switched)
+		}
+	})
+}
