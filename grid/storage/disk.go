@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 )
 
 // disk is what a Store needs of a file system. Names are slash-separated and relative to the storage
@@ -74,7 +75,7 @@ func (d rootDisk) open(name string, flag int) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rootFile{f, d.noSync}, nil
+	return &rootFile{File: f, noSync: d.noSync}, nil
 }
 
 func (d rootDisk) Rename(from, to string) error { return d.root.Rename(from, to) }
@@ -118,12 +119,26 @@ func (d rootDisk) Free() (uint64, bool) {
 
 func (d rootDisk) Close() error { return d.root.Close() }
 
+// earlyWrite is how much is left to the system before the disk is asked to begin with it. Without, the disk
+// idles while a share arrives and is all that is waited for in the end.
+const earlyWrite = 4 << 20
+
 type rootFile struct {
 	*os.File
 	noSync bool
+	begun  atomic.Int64 // bytes since the disk was asked last
 }
 
-func (f rootFile) Size() (int64, error) {
+func (f *rootFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(p, off)
+	if !f.noSync && f.begun.Add(int64(n)) >= earlyWrite {
+		f.begun.Store(0)
+		beginWriting(f.File)
+	}
+	return n, err
+}
+
+func (f *rootFile) Size() (int64, error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return 0, err
@@ -134,7 +149,7 @@ func (f rootFile) Size() (int64, error) {
 	return fi.Size(), nil
 }
 
-func (f rootFile) Sync() error {
+func (f *rootFile) Sync() error {
 	if f.noSync {
 		return nil
 	}
