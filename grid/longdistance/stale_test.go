@@ -46,3 +46,29 @@ func TestStaleDue(t *testing.T) {
 		}
 	})
 }
+
+// Processes of one payer that have yet to sign take up the cap together, so that
+// each of them sees room where the payee has none left: the one that is asked
+// raises the cap.
+func TestSpentByOthers(t *testing.T) {
+	t.Parallel()
+	const limit = 40 << 20
+	atLevels(t, func(t *testing.T, l level) {
+		w, c := newWorld(t), newCiphertext(t, 1, 20_000, 1000)
+		y := l.payee(w, newShelf(c))
+		p := w.addPayer(nil)
+		p.approvals.cap = limit
+		y.lie = func(_ int, f frame) []frame {
+			if f.m.GetSegment().GetIndex() != 7 {
+				return []frame{f}
+			}
+			due := &pb.FromPayee{Message: &pb.FromPayee_Due{Due: &pb.Due{Window: wideWindow, Renewal: true}}}
+			return []frame{{m: due}, f}
+		}
+		got, err := p.fetch(t.Context(), request(c), y.offer())
+		must(t, err)
+		if !bytes.Equal(got, c.data) || p.approvals.asked != 2 || len(p.switched) > 0 {
+			t.Errorf("%d bytes came, %d approvals; failed: %v", len(got), p.approvals.asked, p.switched)
+		}
+	})
+}

@@ -138,7 +138,8 @@ func (t *talk) due(ctx context.Context, m *pb.Due, segment uint64) error {
 		return fmt.Errorf("asked to pay without a channel: %w", ErrOrder)
 	}
 	if m.GetRenewal() {
-		if slices.Contains(t.pending, aRenewal) {
+		if slices.Contains(t.pending, aRenewal) || t.renewed {
+			t.renewed = false
 			return nil // it crossed with one
 		}
 		return t.renew(ctx)
@@ -205,8 +206,11 @@ func (t *talk) renew(ctx context.Context) error {
 	// payee could say so.
 	v := t.tab.signed()
 	t.payer.config.Approvals.Used(v.Channel, v.Bytes)
+	// Room that is left by our count, the payee has given to other streams and
+	// processes of this payer, which have yet to sign.
+	room := before.Value.CapBytes - min(v.Bytes, before.Value.CapBytes)
 	a, err := t.payer.config.Approvals.Get(ctx, account.Need{
-		Approvers: t.approvers, Payee: t.party.key, PayeeArea: t.area, Tariff: t.tab.tariff, Bytes: renewBytes,
+		Approvers: t.approvers, Payee: t.party.key, PayeeArea: t.area, Tariff: t.tab.tariff, Bytes: room + renewBytes,
 	})
 	if err != nil {
 		return unpaid(err)
@@ -218,10 +222,6 @@ func (t *talk) renew(ctx context.Context) error {
 		return err
 	}
 	if a.Hash() == before.Hash() {
-		if t.renewed {
-			t.renewed = false // the one that crossed with it
-			return nil
-		}
 		return t.tab.capError(errors.New("no larger one was granted"))
 	}
 	return t.present()
