@@ -91,7 +91,7 @@ func (b *books) open(a sealed.Sealed[billing.Approval], t sealed.Sealed[billing.
 // renew puts a newer approval in force; an older one changes nothing. The
 // caller holds debtor.mu.
 func (l *line) renew(a billing.Approval) error {
-	if a.IssuedAt < l.meter.Approval().IssuedAt {
+	if older(a, l.meter.Approval()) {
 		return nil
 	}
 	if err := l.meter.Renew(a); err != nil {
@@ -99,6 +99,12 @@ func (l *line) renew(a billing.Approval) error {
 	}
 	l.debtor.stir()
 	return nil
+}
+
+// older says whether a was in force before b, or is b. Processes of one payer
+// that ask in the same second get approvals that only their caps put in order.
+func older(a, b billing.Approval) bool {
+	return a.IssuedAt < b.IssuedAt || a.IssuedAt == b.IssuedAt && a.CheckRenewal(b) == nil
 }
 
 // stir wakes those who wait to send. The caller holds mu.

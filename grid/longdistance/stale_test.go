@@ -72,3 +72,24 @@ func TestSpentByOthers(t *testing.T) {
 		}
 	})
 }
+
+// Two processes of one payer are granted approvals in one second, and the lower
+// one reaches the payee last.
+func TestApprovalsOfOneSecond(t *testing.T) {
+	t.Parallel()
+	atLevels(t, func(t *testing.T, l level) {
+		w, c := newWorld(t), newCiphertext(t, 1, 20_000, 1000)
+		y := l.payee(w, newShelf(c))
+		first := w.addPayer(nil)
+		first.approvals.cap = 2 << 20
+		_, err := first.fetch(t.Context(), request(c), y.offer())
+		must(t, err)
+		second := w.addPayer(first.key)
+		second.approvals.cap = 1 << 20
+		got, err := second.fetch(t.Context(), request(c), y.offer())
+		must(t, err)
+		if !bytes.Equal(got, c.data) {
+			t.Errorf("%d bytes came", len(got))
+		}
+	})
+}

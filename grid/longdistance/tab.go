@@ -69,7 +69,7 @@ func newTab(key crypto.PrivKey, signer caps.PublicKey, a sealed.Sealed[billing.A
 func (b *tab) renew(a sealed.Sealed[billing.Approval]) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a.Value.IssuedAt < b.approval.Value.IssuedAt {
+	if older(a.Value, b.approval.Value) {
 		return nil
 	}
 	if err := b.meter.Renew(a.Value); err != nil {
