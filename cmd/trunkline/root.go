@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,14 +123,22 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func (a *app) home() (node.Home, error) { return node.FindHome(a.homeFlag) }
 
-// print writes a result: as JSON with --json, else by calling text.
+// print writes a result: as JSON with --json, else by calling text. A result that can't be written is a failure: a cap
+// that went nowhere is a file lost.
 func (a *app) print(v any, text func(w io.Writer)) error {
+	var b bytes.Buffer
 	if a.json {
-		enc := json.NewEncoder(a.stdout)
+		enc := json.NewEncoder(&b)
 		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		if err := enc.Encode(v); err != nil {
+			return err
+		}
+	} else {
+		text(&b)
 	}
-	text(a.stdout)
+	if _, err := a.stdout.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
 	return nil
 }
 
