@@ -50,7 +50,8 @@ type PayeeConfig struct {
 	TollFree TollFree
 	// SignTimeout is how long the payee waits for the payer when it cannot go
 	// on without: for a first message, for a voucher or a renewal, or until it
-	// takes a message or a MiB of data. Default 30 s.
+	// takes a message or a MiB of data. Default 20 s, which is less than a
+	// payer's patience, so that the payer hears why.
 	SignTimeout time.Duration
 	// IdleTimeout is how long a stream may lie between two requests. Default
 	// 5 min.
@@ -76,7 +77,7 @@ type Vouchers interface {
 // Defaults of PayeeConfig.
 const (
 	DefaultMaxWindow   = 64 << 20
-	DefaultSignTimeout = 30 * time.Second
+	DefaultSignTimeout = 20 * time.Second
 	DefaultIdleTimeout = 5 * time.Minute
 )
 
