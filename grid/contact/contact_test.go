@@ -126,7 +126,8 @@ func TestKeepsFilesOpen(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := f.asked(); n != once {
+	// An open file may still look for a spare share; opening it anew asks all.
+	if n := f.asked(); n >= once+len(f.servers) {
 		t.Errorf("servers were asked %d times more", n-once)
 	}
 }
