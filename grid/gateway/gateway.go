@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"trunkline/billing"
+	"trunkline/caps"
 	"trunkline/grid/longdistance"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
@@ -20,6 +22,9 @@ type Config struct {
 	Payer *longdistance.Payer
 	// Resolver finds areas.
 	Resolver longdistance.Resolver
+	// Refresh looks an area up again, after its record proved to be out of
+	// date, and returns when Resolver knows what there is to know. May be nil.
+	Refresh func(ctx context.Context, code caps.AreaCode)
 	// Policy returns which areas may be called, and at what price, now. nil:
 	// toll-free ones only.
 	Policy func() longdistance.AreaPolicy
@@ -63,17 +68,67 @@ func (s *Source) Open(ctx context.Context, r longdistance.Request) (longdistance
 	if len(r.Areas) == 0 {
 		return nil, fmt.Errorf("the request names no area to call: %w", p2p.ErrMalformed)
 	}
-	route := &longdistance.AreaRoute{
-		Resolver: s.config.Resolver, Policy: s.config.Policy(), Areas: r.Areas, Approvers: s.config.Approvers, Now: s.config.Now,
+	used := &lookups{Resolver: s.config.Resolver, found: make(map[caps.AreaCode]area.Info)}
+	f, err := s.call(ctx, used, r)
+	if err != nil && s.config.Refresh != nil && outdated(err) && s.refresh(ctx, used) {
+		f, err = s.call(ctx, s.config.Resolver, r)
 	}
-	out := r
-	out.MaxCredits = s.config.MaxCredits
-	out.Patience = patience(r.Patience)
-	f, err := s.config.Payer.Open(ctx, route, out)
 	if err != nil {
 		return nil, err // not a typed nil
 	}
 	return f, nil
+}
+
+func (s *Source) call(ctx context.Context, resolver longdistance.Resolver, r longdistance.Request) (*longdistance.Remote, error) {
+	route := &longdistance.AreaRoute{
+		Resolver: resolver, Policy: s.config.Policy(), Areas: r.Areas, Approvers: s.config.Approvers, Now: s.config.Now,
+	}
+	out := r
+	out.MaxCredits = s.config.MaxCredits
+	out.Patience = patience(r.Patience)
+	return s.config.Payer.Open(ctx, route, out)
+}
+
+// lookups remembers what one call went by. One goroutine uses it.
+type lookups struct {
+	longdistance.Resolver
+	found map[caps.AreaCode]area.Info
+}
+
+// Resolve implements longdistance.Resolver.
+func (l *lookups) Resolve(ctx context.Context, code caps.AreaCode) (area.Info, error) {
+	info, err := l.Resolver.Resolve(ctx, code)
+	if err == nil {
+		l.found[code] = info
+	}
+	return info, err
+}
+
+// outdated says whether a call may have failed because of an old area record:
+// its contact points do not answer, or its tariff is not the one in force.
+func outdated(err error) bool {
+	var failed *longdistance.FailedError
+	return errors.As(err, &failed) && slices.ContainsFunc(failed.Attempts, func(a longdistance.Attempt) bool {
+		kind := p2p.KindOf(a.Err)
+		return kind == p2p.Conflict || kind == p2p.Unavailable || errors.Is(a.Err, longdistance.ErrTariff)
+	})
+}
+
+// refreshTimeout is how long a caller waits for newer records.
+const refreshTimeout = 5 * time.Second
+
+// refresh looks the areas of a call up again and says whether one has another
+// record now.
+func (s *Source) refresh(ctx context.Context, used *lookups) bool {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	changed := false
+	for code, old := range used.found {
+		s.config.Refresh(ctx, code)
+		info, err := s.config.Resolver.Resolve(ctx, code)
+		changed = changed || err == nil && (info.SheetSeq != old.SheetSeq || info.DelegationSeq != old.DelegationSeq)
+	}
+	return changed
 }
 
 // patience is how long a contact point may take for a step, so that another can

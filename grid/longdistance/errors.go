@@ -109,7 +109,7 @@ func telling(err error) int {
 		return 4
 	case p2p.NotFound:
 		return 3
-	case p2p.Internal:
+	case p2p.Internal, p2p.Conflict:
 		return 2
 	case p2p.Busy:
 		return 1

@@ -174,6 +174,29 @@ func (r *Resolver) Resolve(ctx context.Context, area caps.AreaCode) (Info, error
 	return f.info, nil
 }
 
+// Refresh looks area up again, because what its record says proved wrong: a
+// price that was raised, a contact point that has moved. It returns when every
+// source has answered or ctx ends; what it found is in the cache then. After a
+// good look-up within the last refreshPause it does nothing, so that whoever
+// causes failures does not cause look-ups at the same rate.
+func (r *Resolver) Refresh(ctx context.Context, area caps.AreaCode) {
+	r.mu.Lock()
+	last, ok := r.looked[area]
+	r.mu.Unlock()
+	if ok && r.config.Now().Sub(last) < refreshPause {
+		return
+	}
+	if f := r.look(area); f != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refreshPause is the least time between a good look-up and a Refresh.
+const refreshPause = 2 * time.Second
+
 // due says whether the last good look-up of area is long ago.
 func (r *Resolver) due(area caps.AreaCode) bool {
 	r.mu.Lock()
