@@ -68,6 +68,7 @@ var rules = []rule{
 	match(exitNotRunning, "\"trunkline join TICKET\" makes one that belongs to a grid, \"trunkline init\" one that belongs to none", node.ErrNoHome),
 	match(exitNotRunning, "start it with: trunkline run", node.ErrNotRunning, manager.ErrNotServing),
 	match(exitBusy, "stop that process first, or ask it: most commands work while it runs", node.ErrLocked, storage.ErrLocked),
+	match(exitBusy, "end it, or give this node another port: listen in trunkline.toml", node.ErrPortTaken),
 	match(exitFailure, "choose another directory with --home", node.ErrHomeTaken, manager.ErrExists, clearinghouse.ErrExists),
 	match(exitUsage, "", node.ErrConfig),
 	match(exitRefused, "use the node directory of a client: \"trunkline grid invite\" makes a ticket for one", node.ErrNotClient),
@@ -142,6 +143,7 @@ var rules = []rule{
 		area.ErrNoAnswer),
 	match(exitNotFound, "check the area code and the cap; \"trunkline area show AREA\" shows who was asked", p2p.ErrNotFound),
 	match(exitBusy, "try again in a moment", p2p.ErrBusy),
+	match(exitTemporary, "a price or a member changed a moment ago; try again in a minute", p2p.ErrConflict),
 	match(exitTemporary, "try again later", p2p.ErrUnavailable, p2p.ErrUnreachable, p2p.ErrStepTimeout, roster.ErrUnreachable),
 	match(exitVersion, "the other side speaks another version", p2p.ErrUnsupported),
 }

@@ -31,7 +31,7 @@ func (d *daemon) openContact(ctx context.Context) error {
 	d.settle(fleet.Close)
 	source := contact.NewSource(contact.Config{Servers: fleet.Servers, Look: d.look, Now: time.Now, Logger: d.log})
 	d.settle(source.Close)
-	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.ExportTariff }, members: d.members}
+	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.ExportTariff }, members: d.members, look: d.look}
 	err := d.openPayee(ctx, "contact", longdistance.PayeeConfig{
 		Source: source, Tariff: tariffs.now, OldTariff: tariffs.old,
 		Approver: func(approver caps.PublicKey, epoch uint64) error {
@@ -68,9 +68,9 @@ func (d *daemon) openGateway(ctx context.Context) error {
 		return err
 	}
 	d.settle(payer.Close)
-	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.LocalTariff }, members: d.members}
+	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.LocalTariff }, members: d.members, look: d.look}
 	source, err := gateway.NewSource(gateway.Config{
-		Payer: payer, Resolver: d.areas, Now: time.Now,
+		Payer: payer, Resolver: d.areas, Refresh: d.areas.Refresh, Now: time.Now,
 		Policy: func() longdistance.AreaPolicy {
 			var currency string
 			if t, err := tariffs.now(); err == nil {
@@ -234,6 +234,7 @@ func (d *daemon) credential() func() ([]byte, error) {
 type tariffBook struct {
 	members membership
 	current func(roster.Roster) []byte
+	look    func(context.Context) bool // for a newer roster; says whether there is one
 
 	mu    sync.Mutex
 	known map[billing.TariffHash]sealed.Sealed[billing.Tariff]
@@ -268,7 +269,24 @@ func (b *tariffBook) now() (sealed.Sealed[billing.Tariff], error) {
 	return t, nil
 }
 
+// old finds a tariff that is not the one in force by this node's roster: it was once, or it is by a newer roster, which
+// payer and approver may have heard of first.
 func (b *tariffBook) old(hash billing.TariffHash) (sealed.Sealed[billing.Tariff], bool) {
+	if t, ok := b.seen(hash); ok {
+		return t, true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), newcomerWait)
+	defer cancel()
+	if !b.look(ctx) {
+		return sealed.Sealed[billing.Tariff]{}, false
+	}
+	if _, err := b.now(); err != nil {
+		return sealed.Sealed[billing.Tariff]{}, false
+	}
+	return b.seen(hash)
+}
+
+func (b *tariffBook) seen(hash billing.TariffHash) (sealed.Sealed[billing.Tariff], bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t, ok := b.known[hash]
