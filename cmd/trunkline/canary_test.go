@@ -119,7 +119,7 @@ func readLog(record string) []string {
 }
 
 // inners are words of the machinery. They tell a person nothing.
-var inners = regexp.MustCompile(`context (canceled|deadline exceeded)|rpc|proto:|nil pointer|%!|failed to dial|multistream|i/o timeout|\bEOF\b|0x[0-9a-f]{4,}|\bgoroutine\b|panic:|LEAK:|sql:|SQLITE|json: |toml: |strconv|\b(caps|chk|fec|p2p|longdistance|sealed|ledger|billing): [a-z]`)
+var inners = regexp.MustCompile(`context (canceled|deadline exceeded)|rpc|proto:|nil pointer|%!|failed to dial|multistream|i/o timeout|\bEOF\b|0x[0-9a-f]{4,}|\bgoroutine\b|panic:|LEAK:|sql:|SQLITE|json: | toml: |struct field|strconv|\b(caps|chk|fec|p2p|longdistance|sealed|ledger|billing): [a-z]`)
 
 // badSentence says what is wrong with a line meant for people. Lines of a log, which are JSON, pass.
 func badSentence(line string) string {

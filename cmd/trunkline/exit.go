@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -74,9 +75,11 @@ func (a *app) exitCodesCmd() *cobra.Command {
 
 // describe turns an error into one sentence and, where there is one, the next step.
 func describe(err error) (text, hint string) {
-	text = sentence(err.Error())
-	if errors.Is(err, node.ErrConfig) {
-		text = err.Error() // it shows the lines in question
+	text = err.Error()
+	if head, excerpt, ok := strings.Cut(text, "\n"); ok && errors.Is(err, node.ErrConfig) {
+		text = sentence(head) + "\n" + excerpt
+	} else {
+		text = sentence(text)
 	}
 	var usage *usageError
 	switch {

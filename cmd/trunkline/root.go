@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -160,18 +158,6 @@ func (a *app) warn(text string) {
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// logger is silent unless asked for; on a terminal it is coloured, elsewhere JSON lines.
-func (a *app) logger(on bool) *slog.Logger {
-	switch {
-	case !on && !a.verbose:
-		return slog.New(slog.DiscardHandler)
-	case terminal(a.stderr):
-		return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{TimeFormat: "15:04:05", NoColor: os.Getenv("NO_COLOR") != ""}))
-	default:
-		return slog.New(slog.NewJSONHandler(a.stderr, nil))
-	}
 }
 
 // help prints a command's help. Written out by hand: cobra's own goes through text/template, which keeps the linker

@@ -46,6 +46,9 @@ func TestScripts(t *testing.T) {
 			"spawn":     cmdSpawn,
 			"ended":     cmdEnded,
 			"waitfor":   cmdWaitFor,
+			"waitfile":  cmdWaitFile,
+			"feed":      cmdFeed,
+			"append":    cmdAppend,
 			"ticket":    cmdTicket,
 			"stale":     cmdStale,
 			"join":      cmdJoin,
@@ -121,6 +124,14 @@ func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text = line.ReplaceAllLiteralString(text, args[1]+" = "+args[2])
 	ts.Check(os.WriteFile(ts.MkAbs(path), []byte(text), 0o600))
+}
+
+// append FILE LINE: adds a line to a file.
+func cmdAppend(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: append FILE LINE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+args[1]+"\n"), 0o600))
 }
 
 // flip FILE OFFSET: changes one byte. A negative offset counts from the end. FILE may be a pattern.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,8 +28,9 @@ type world struct {
 
 // process is one that a script started under a name. Its output is in the files NAME.out and NAME.err.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
+	cmd   *exec.Cmd
+	stdin io.Writer
+	done  chan struct{} // closed when it has ended
 }
 
 type worldKey struct{}
@@ -57,7 +59,7 @@ func (w *world) start(ts *testscript.TestScript, name string, args ...string) {
 	stdin, err := cmd.StdinPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait()
 		stdin.Close()
@@ -182,6 +184,34 @@ func cmdSpawn(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: spawn NAME trunkline ARG...")
 	}
 	worldOf(ts).start(ts, args[0], args[2:]...)
+}
+
+// feed NAME SIZE: types so many bytes, which is more than a pipe holds, and so waits until the process reads them.
+func cmdFeed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: feed NAME SIZE")
+	}
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	_, err = worldOf(ts).find(ts, args[0]).stdin.Write(noise(args[0], size))
+	ts.Check(err)
+}
+
+// waitfile PATTERN: waits until there is such a file.
+func cmdWaitFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitfile PATTERN")
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		found, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if len(found) > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("there still is no %s", args[0])
+		}
+	}
 }
 
 // ended NAME CODE: waits until the process has ended, with this exit code.

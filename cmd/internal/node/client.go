@@ -129,6 +129,7 @@ func OpenClient(ctx context.Context, h Home, o ClientOptions) (_ *Client, err er
 	}
 	lc.Payer = c.payer
 	c.lib = client.New(lc)
+	log.DebugContext(ctx, "client is open", "peer_id", c.host.Key().String(), "area_code", code.String())
 	return c, nil
 }
 

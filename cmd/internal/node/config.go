@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -169,6 +170,11 @@ func (c Config) Validate() error {
 	if len(c.Name) > 64 {
 		return fmt.Errorf("%w: name has %d characters, at most 64 are allowed", ErrConfig, len(c.Name))
 	}
+	for _, a := range c.Listen {
+		if _, _, err := splitListen(a); err != nil {
+			return err
+		}
+	}
 	if _, err := c.HomeArea(); err != nil {
 		return err
 	}
@@ -205,14 +211,33 @@ func ReadConfig(path string) (Config, error) {
 		var at *toml.DecodeError
 		if errors.As(err, &at) {
 			row, col := at.Position()
-			return c, fmt.Errorf("%w: %s line %d column %d: %w", ErrConfig, path, row, col, err)
+			what := plainTypes(strings.TrimPrefix(at.Error(), "toml: "))
+			return c, fmt.Errorf("%w: %s line %d column %d: %s\n%s", ErrConfig, path, row, col, what, plainTypes(at.String()))
 		}
 		return c, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 	}
 	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%w (in %s)", err, path)
 	}
 	return c, nil
+}
+
+// plainTypes says in words what the TOML decoder says in Go's types.
+func plainTypes(text string) string {
+	mismatch := regexp.MustCompile(`cannot decode TOML (\w+) into struct field \S+ of type (\S+)`)
+	return mismatch.ReplaceAllStringFunc(text, func(s string) string {
+		m := mismatch.FindStringSubmatch(s)
+		want := "a list"
+		switch m[2] {
+		case "int", "uint64":
+			want = "a whole number"
+		case "string", "node.Role":
+			want = "a text in quotes"
+		case "bool":
+			want = "true or false"
+		}
+		return fmt.Sprintf("there is a TOML %s where %s is wanted", m[1], want)
+	})
 }
 
 // Write writes the configuration with a comment on every line it sets.

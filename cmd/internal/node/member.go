@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -31,22 +32,15 @@ const (
 func PickPorts(c *Config) error {
 	loopback := len(c.Listen) > 0
 	for i, a := range c.Listen {
-		parts := strings.Split(a, "/")
-		var ip net.IP
-		if len(parts) >= 5 {
-			ip = net.ParseIP(parts[2])
-			if _, err := strconv.ParseUint(parts[4], 10, 16); err != nil {
-				ip = nil
-			}
-		}
-		if ip == nil || (parts[1] != "ip4" && parts[1] != "ip6") || (parts[3] != "tcp" && parts[3] != "udp") {
-			return fmt.Errorf("%w: listen: %q is not like /ip4/0.0.0.0/tcp/0 or /ip4/0.0.0.0/udp/0/quic-v1", ErrConfig, a)
+		parts, ip, err := splitListen(a)
+		if err != nil {
+			return err
 		}
 		loopback = loopback && ip.IsLoopback()
 		if parts[4] != "0" {
 			continue
 		}
-		port, err := freePort(parts[3], parts[2])
+		port, err := bindPort(parts[3], parts[2], "0")
 		if err != nil {
 			return fmt.Errorf("finding a free port for %s: %w", a, err)
 		}
@@ -57,8 +51,44 @@ func PickPorts(c *Config) error {
 	return nil
 }
 
-func freePort(network, ip string) (int, error) {
-	addr := net.JoinHostPort(ip, "0")
+// ErrPortTaken: another process listens there.
+var ErrPortTaken = errors.New("another process listens on this node's port")
+
+// portsFree tries the listening addresses before libp2p does. Its sockets share a port with whoever else shares it,
+// so that two nodes with one port would both seem to run and each get half of the connections.
+func portsFree(listen []string) error {
+	for _, a := range listen {
+		parts, _, err := splitListen(a)
+		if err != nil {
+			return err
+		}
+		if _, err := bindPort(parts[3], parts[2], parts[4]); err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("%w: %s", ErrPortTaken, a)
+			}
+			return fmt.Errorf("%w: listen: %s: %w", ErrConfig, a, err)
+		}
+	}
+	return nil
+}
+
+// splitListen takes a listening address apart: "", ip4, address, tcp, port and what may follow.
+func splitListen(a string) (parts []string, ip net.IP, err error) {
+	parts = strings.Split(a, "/")
+	if len(parts) >= 5 && (parts[1] == "ip4" || parts[1] == "ip6") && (parts[3] == "tcp" || parts[3] == "udp") {
+		if _, err := strconv.ParseUint(parts[4], 10, 16); err == nil {
+			ip = net.ParseIP(parts[2])
+		}
+	}
+	if ip == nil || parts[0] != "" {
+		return nil, nil, fmt.Errorf("%w: listen: %q is not like /ip4/0.0.0.0/tcp/0 or /ip4/0.0.0.0/udp/0/quic-v1", ErrConfig, a)
+	}
+	return parts, ip, nil
+}
+
+// bindPort takes a port, 0 for any that is free, lets go of it again, and returns its number.
+func bindPort(network, ip, port string) (int, error) {
+	addr := net.JoinHostPort(ip, port)
 	if network == "udp" {
 		l, err := net.ListenPacket(network, addr) //nolint:noctx // bound and closed at once
 		if err != nil {

@@ -218,6 +218,9 @@ func (d *daemon) openHost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := portsFree(d.cfg.Listen); err != nil {
+		return err
+	}
 	profile := d.profile()
 	d.host, err = p2p.New(ctx, p2p.Config{
 		Key: d.key, Listen: d.cfg.Listen, Profile: profile, AllowPrivateAddrs: d.cfg.AllowPrivateAddresses,
