@@ -29,9 +29,10 @@ type Remote struct {
 	req   Request
 	ueb   *chk.UEB // nil until a payee has shown it
 
-	talk     *talk // nil: nobody is spoken to
-	offer    Offer // whom talk speaks to
-	worked   bool  // it has delivered since it was chosen
+	talk     *talk   // nil: nobody is spoken to
+	offer    Offer   // whom talk speaks to
+	worked   bool    // it has delivered since it was chosen, and did not fall silent
+	late     []Offer // delivered, then fell silent: asked again when nobody else is left
 	check    *verifier
 	next     int // segments that the running request will still bring
 	end      int
@@ -82,7 +83,10 @@ func (f *Remote) connect(ctx context.Context, r Request) error {
 		if !again {
 			var err error
 			offer, err = f.route.Next(ctx)
-			if err == io.EOF { //nolint:errorlint // Route's promise
+			switch {
+			case err == io.EOF && len(f.late) > 0: //nolint:errorlint // Route's promise
+				offer, f.late, err = f.late[0], f.late[1:], nil
+			case err == io.EOF: //nolint:errorlint // likewise
 				return f.failed()
 			}
 			if err != nil {
@@ -208,6 +212,10 @@ func (f *Remote) Read(ctx context.Context, first, count int, fn func(transfer.Se
 		delivered, consumer, err := f.deliver(ctx, fn)
 		next += delivered
 		f.worked = f.worked || delivered > 0
+		if f.worked && errors.Is(err, p2p.ErrStepTimeout) {
+			// It would cost the same wait again; a lost connection costs none.
+			f.worked, f.late = false, append(f.late, f.offer)
+		}
 		if consumer != nil {
 			return consumer
 		}
