@@ -82,7 +82,10 @@ func describe(err error) (text, hint string) {
 		text = sentence(text)
 	}
 	var usage *usageError
+	var control *node.ControlError
 	switch {
+	case errors.As(err, &control):
+		hint = control.Hint
 	case errors.As(err, &usage) && usage.cmd != "":
 		hint = fmt.Sprintf("%q shows how it is used", usage.cmd+" --help")
 	case errors.Is(err, errInterrupted):

@@ -149,7 +149,11 @@ standard error.`,
 			err = node.Run(cmd.Context(), h, node.RunOptions{
 				Logger:   a.logger(true),
 				ExitCode: exitCode,
-				Ready:    func(address string) { fmt.Fprintln(a.stdout, "ready", address) },
+				Hint: func(err error) string {
+					_, hint := describe(err)
+					return hint
+				},
+				Ready: func(address string) { fmt.Fprintln(a.stdout, "ready", address) },
 			})
 			if cmd.Context().Err() != nil && err == nil {
 				return nil

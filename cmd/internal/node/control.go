@@ -44,10 +44,12 @@ const (
 	maxSocketPath = 100
 )
 
-// ControlError is an error that came back over the control socket, with the exit code it stands for.
+// ControlError is an error that came back over the control socket, with the exit code it stands for and what to do
+// next.
 type ControlError struct {
 	Code int
 	Text string
+	Hint string
 }
 
 func (e *ControlError) Error() string { return e.Text }
@@ -59,6 +61,7 @@ type controlAnswer struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  string          `json:"error,omitempty"`
 	Code   int             `json:"code,omitempty"`
+	Hint   string          `json:"hint,omitempty"`
 }
 
 // socketPath is in the node directory; where that path is too long for a socket, in the user's runtime directory
@@ -97,9 +100,9 @@ func listenControl(ctx context.Context, h Home) (net.Listener, error) {
 	return l, nil
 }
 
-// serveControl answers ops on the node's control socket until ctx ends. exitCode turns an error into the exit code
-// that the command will end with.
-func serveControl(ctx context.Context, l net.Listener, ops Ops, exitCode func(error) int) error {
+// serveControl answers ops on the node's control socket until ctx ends. o says what the command that asked makes of
+// an error.
+func serveControl(ctx context.Context, l net.Listener, ops Ops, o RunOptions) error {
 	srv := &http.Server{
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -120,7 +123,10 @@ func serveControl(ctx context.Context, l net.Listener, ops Ops, exitCode func(er
 				ans.Result, err = json.Marshal(result)
 			}
 			if err != nil {
-				ans.Error, ans.Code = err.Error(), exitCode(err)
+				ans.Error, ans.Code = err.Error(), o.ExitCode(err)
+				if o.Hint != nil {
+					ans.Hint = o.Hint(err)
+				}
 			}
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(ans)
@@ -172,7 +178,7 @@ func Call(ctx context.Context, h Home, name string, in, out any) error {
 		return fmt.Errorf("asking the running node: %w", err)
 	}
 	if ans.Error != "" {
-		return &ControlError{Code: ans.Code, Text: ans.Error}
+		return &ControlError{Code: ans.Code, Text: ans.Error, Hint: ans.Hint}
 	}
 	if out == nil {
 		return nil

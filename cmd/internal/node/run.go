@@ -30,6 +30,8 @@ type RunOptions struct {
 	Logger *slog.Logger
 	// ExitCode is the exit code that the command line has for an error.
 	ExitCode func(error) int
+	// Hint is the next step that the command line has for an error. nil: none.
+	Hint func(error) string
 	// Ready is called once, when every role answers, with the node's peer address.
 	Ready func(address string)
 }
@@ -94,7 +96,7 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 			return nil
 		})
 	}
-	g.Go(func() error { return serveControl(ctx, control, d.ops, o.ExitCode) })
+	g.Go(func() error { return serveControl(ctx, control, d.ops, o) })
 	o.Logger.InfoContext(ctx, "node is ready", "peer_id", d.host.Key().String(), "roles", fmt.Sprint(cfg.Roles), "addresses", d.host.Addrs())
 	if o.Ready != nil {
 		o.Ready(d.host.Self().String())
