@@ -60,7 +60,7 @@ const peerAnswered = "peer answered"
 
 // secretText finds capabilities and tickets, however they are quoted.
 func secretText() *regexp.Regexp {
-	return regexp.MustCompile(`(URI(?::|%3A)|trunkline-ticket:)[A-Za-z0-9][^\s"']*`)
+	return regexp.MustCompile(`(URI(?::|%3A)|trunkline-ticket:)[A-Za-z0-9](?:[^\s"']*[^\s"':])?`)
 }
 
 // isMachinery tells words that only sort errors: names of packages, and of kinds on the wire where they are not plain
