@@ -63,7 +63,9 @@ func TestOutdatedRecord(t *testing.T) {
 			defer func() { must(t, payer.Close()) }()
 			g, err := gateway.NewSource(gateway.Config{
 				Payer: payer, Now: func() time.Time { return now },
-				Policy:   func() longdistance.AreaPolicy { return longdistance.AreaPolicy{MaxPerGiB: map[string]billing.Credits{"EUR": 10}} },
+				Policy: func() longdistance.AreaPolicy {
+					return longdistance.AreaPolicy{MaxPerGiB: map[string]billing.Credits{"EUR": 10}}
+				},
 				Resolver: resolver(func(caps.AreaCode) (area.Info, error) { return current, nil }),
 				Refresh: func(context.Context, caps.AreaCode) {
 					if tt.newer {
