@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
 
@@ -34,6 +36,18 @@ func UnmarshalKey(b []byte) (crypto.PrivKey, error) {
 	if err != nil {
 		// The library's text could quote the input, which is secret.
 		return nil, fmt.Errorf("%w: not a libp2p private key", ErrConfig)
+	}
+	if key.Type() != crypto.Ed25519 {
+		return nil, fmt.Errorf("%w: the private key is not Ed25519", ErrConfig)
+	}
+	raw, err := key.Raw()
+	if err != nil {
+		return nil, fmt.Errorf("%w: not a libp2p private key", ErrConfig)
+	}
+	// Both halves are stored. Signing with halves that do not belong together
+	// would give the private one away, and be verified by nobody.
+	if !bytes.Equal(raw, ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])) {
+		return nil, fmt.Errorf("%w: the private key is damaged: its halves do not belong together", ErrConfig)
 	}
 	if _, err := KeyOf(key); err != nil {
 		return nil, err
