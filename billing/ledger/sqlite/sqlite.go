@@ -64,7 +64,7 @@ var settings = []struct{ name, set, got string }{
 // Open opens the books at path and creates them if there are none; the folder
 // must exist. Older books are brought up to date.
 //
-// Errors: ErrSettings, ErrNewer, and what the file system or SQLite say.
+// Errors: ErrSettings, ErrNewer, ledger.ErrBroken, and what the file system or SQLite say.
 func Open(ctx context.Context, path string) (_ *Store, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -89,6 +89,9 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 		return nil, err
 	}
 	s.write.SetMaxOpenConns(1)
+	if err := sound(ctx, s.write); err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, s.write); err != nil {
 		return nil, err
 	}
@@ -136,6 +139,19 @@ func connect(ctx context.Context, path, more string) (*sql.DB, error) {
 		}
 	}
 	return db, nil
+}
+
+// sound refuses a file that was cut or damaged: books that miss pages would
+// answer as if what is missing had never been. [Store.Check] looks further.
+func sound(ctx context.Context, db *sql.DB) error {
+	var verdict string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+		return fmt.Errorf("%w: checking the file: %w", ledger.ErrBroken, err)
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: file: %s", ledger.ErrBroken, verdict)
+	}
+	return nil
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
