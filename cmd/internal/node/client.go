@@ -108,9 +108,14 @@ func OpenClient(ctx context.Context, h Home, o ClientOptions) (_ *Client, err er
 		if err := c.openRoster(ctx, background); err != nil {
 			return nil, err
 		}
-		if pc.Approvals, err = c.approvals(); err != nil {
+		approvals, err := c.approvals()
+		if err != nil {
 			return nil, err
 		}
+		// What is half used is renewed beside the transfer: neither this one nor the next has to wait, or to find the
+		// manager away when it is used up.
+		c.wg.Go(func() { _ = approvals.Run(background) }) // it ends with nil
+		pc.Approvals = approvals
 		c.fleet = client.NewFleet(c.host, c.holder.Servers)
 		lc.Servers, lc.Gateways = c.fleet.Servers, client.Gateways(c.holder, code)
 		if !o.RandomKeys {
@@ -178,8 +183,8 @@ func (c *Client) openRoster(ctx, background context.Context) (err error) {
 // wantBytes is what an approval is asked for, so that most commands find one at hand.
 const wantBytes = 1 << 30
 
-// approvals keeps what the manager granted between runs. Each process renews when it must; there is no background.
-func (c *Client) approvals() (longdistance.Approvals, error) {
+// approvals keeps what the manager granted between runs.
+func (c *Client) approvals() (*account.Approvals, error) {
 	dir := c.home.path("approvals-client")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
