@@ -134,11 +134,13 @@ func (a *app) houseAdmitCmd() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use: "admit AREA", Short: "Give a grid an account, or change its terms", Args: cobra.ExactArgs(1),
+		Long: `Give a grid an account, whether or not it has asked, or change the terms of the one it has: what is not
+named here stays as it is. A new account without --credit-line or --deposit can earn but not yet owe.`,
 		Example: "  trunkline clearinghouse admit k51… --credit-line 50",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := node.AreaRequest{Area: args[0], Terms: &clearinghouse.Terms{Name: name, CreditLine: line.value, Deposit: deposit.value}}
+			in := node.AreaRequest{Area: args[0], Name: name, CreditLine: line.pointer(), Deposit: deposit.pointer()}
 			return ask(a, cmd, "clearinghouse/admit", in, func(w io.Writer, x clearinghouse.AccountInfo) {
-				fmt.Fprintf(w, "admitted %s, credit line %s %s\n", x.Area, x.CreditLine, x.Currency)
+				fmt.Fprintf(w, "admitted %s, credit line %s %s, deposit %s %s\n", x.Area, x.CreditLine, x.Currency, x.Deposit, x.Currency)
 			})
 		},
 	}
@@ -174,7 +176,7 @@ func (a *app) houseOpenCmd() *cobra.Command {
 			if args[0] != "open" && args[0] != "closed" {
 				return &usageError{cmd: cmd.CommandPath(), err: fmt.Errorf("%q is neither open nor closed", args[0])}
 			}
-			in.Open, in.CreditLine = args[0] == "open", line.value
+			in.Open, in.CreditLine = args[0] == "open", line.pointer()
 			return ask(a, cmd, "clearinghouse/open", in, func(w io.Writer, _ struct{}) { fmt.Fprintln(w, "admission is "+args[0]) })
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -151,7 +152,8 @@ func (a *app) gridInviteCmd() *cobra.Command {
 		Use:   "invite",
 		Short: "Print a ticket that lets a node join",
 		Long: `Print a ticket: whoever shows it to this grid's manager becomes a member with its roles. It is a
-password; send it as you would one. The manager must be running.`,
+password; send it as you would one. The manager must be running, or have run, for the ticket says where
+it is.`,
 		Example: "  trunkline grid invite --role server --uses 10 > servers.ticket\n  trunkline grid invite --role client --name bob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -248,6 +250,9 @@ func (a *app) gridCreditCmd() *cobra.Command {
 		Use: "credit [MEMBER]", Short: "Show the members' accounts, or set what one may owe", Args: cobra.MaximumNArgs(1),
 		Example: "  trunkline grid credit\n  trunkline grid credit bob --credit-line 5 --deposit 20",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !line.set && !deposit.set && len(args) == 1 {
+				return &usageError{cmd: cmd.CommandPath(), err: errors.New("say what to set: --credit-line, --deposit or both")}
+			}
 			if len(args) == 1 {
 				in := node.MemberRequest{Who: args[0], CreditLine: line.pointer(), Deposit: deposit.pointer()}
 				return ask(a, cmd, "grid/credit", in, func(w io.Writer, _ struct{}) { fmt.Fprintln(w, "set") })
@@ -275,8 +280,8 @@ func (a *app) gridTariffCmd() *cobra.Command {
 		Short: "Show the grid's prices, or set one",
 		Long: `Show or set prices. The export tariff is what other grids pay for fetching from this one; it is
 published with the area record. The local tariff is what this grid's clients pay their gateway for
-fetching from others. Toll-free means that nothing is metered and that strangers are served too, at a
-limited rate.`,
+fetching from others. A tariff is set whole: a price that is not named is nought. Toll-free means that
+nothing is metered and that strangers are served too, at a limited rate.`,
 		Example: "  trunkline grid tariff\n  trunkline grid tariff --export --per-gib 0.01 --per-lookup 0.00001\n  trunkline grid tariff --export --toll-free",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -287,6 +292,8 @@ limited rate.`,
 			switch {
 			case local && export:
 				return &usageError{cmd: cmd.CommandPath(), err: fmt.Errorf("set one tariff at a time: --local or --export")}
+			case (local || export) && !perGiB.set && !perLookup.set && free == 0 && !tollFree:
+				return &usageError{cmd: cmd.CommandPath(), err: errors.New("say the prices: --per-gib and --per-lookup, or --toll-free")}
 			case local || export:
 				in.Terms = &manager.Terms{PerGiB: perGiB.value, PerLookup: perLookup.value, FreeBytes: free, TollFree: tollFree}
 			case perGiB.set || perLookup.set || free > 0 || tollFree:

@@ -68,7 +68,8 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Vars = append(env.Vars,
 		recordVar+"="+record,
-		"GORACE=log_path="+filepath.Join(record, "race"),
+		// By default every process would sleep a second at its end.
+		"GORACE=atexit_sleep_ms=0 log_path="+filepath.Join(record, "race"),
 		"listen=/ip4/"+loopback(env.WorkDir)+"/tcp/0",
 	)
 	w := &world{dir: env.WorkDir, vars: env.Vars, procs: map[string]*process{}}

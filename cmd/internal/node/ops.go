@@ -49,16 +49,19 @@ type (
 	TicketRequest struct {
 		ID string `json:"id"`
 	}
-	// AreaRequest names a grid at a clearinghouse.
+	// AreaRequest names a grid at a clearinghouse. "clearinghouse/admit" takes Name, CreditLine and Deposit, and leaves
+	// those of an account that it has as they are where they are not given; "clearinghouse/deposit" takes Amount.
 	AreaRequest struct {
-		Area   string               `json:"area"`
-		Terms  *clearinghouse.Terms `json:"terms,omitempty"`
-		Amount billing.Credits      `json:"amount,omitempty"`
+		Area       string           `json:"area"`
+		Name       string           `json:"name,omitempty"`
+		CreditLine *billing.Credits `json:"credit_line,omitempty"`
+		Deposit    *billing.Credits `json:"deposit,omitempty"`
+		Amount     billing.Credits  `json:"amount,omitempty"`
 	}
-	// OpenRequest is "clearinghouse/open".
+	// OpenRequest is "clearinghouse/open". A nil CreditLine leaves the one that grids get as it is.
 	OpenRequest struct {
-		Open       bool            `json:"open"`
-		CreditLine billing.Credits `json:"credit_line"`
+		Open       bool             `json:"open"`
+		CreditLine *billing.Credits `json:"credit_line,omitempty"`
 	}
 	// BillRequest is "bill": the grid's own statements, or with Who that of one account in this node's books.
 	BillRequest struct {
@@ -266,14 +269,37 @@ func (o Ops) clearinghouse(c *clearinghouse.Clearinghouse) {
 	o["clearinghouse/status"] = op(func(ctx context.Context, _ struct{}) (any, error) { return c.Status(ctx) })
 	o["clearinghouse/accounts"] = op(func(ctx context.Context, _ struct{}) (any, error) { return c.Accounts(ctx) })
 	o["clearinghouse/requests"] = op(func(context.Context, struct{}) (any, error) { return c.Requests(), nil })
-	o["clearinghouse/open"] = op(func(_ context.Context, in OpenRequest) (any, error) {
-		return struct{}{}, c.SetOpen(in.Open, in.CreditLine)
+	o["clearinghouse/open"] = op(func(ctx context.Context, in OpenRequest) (any, error) {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if in.CreditLine != nil {
+			s.CreditLine = *in.CreditLine
+		}
+		return struct{}{}, c.SetOpen(in.Open, s.CreditLine)
 	})
 	o["clearinghouse/admit"] = byArea(func(ctx context.Context, code caps.AreaCode, in AreaRequest) (any, error) {
-		if in.Terms == nil {
-			in.Terms = &clearinghouse.Terms{}
+		accounts, err := c.Accounts(ctx)
+		if err != nil {
+			return nil, err
 		}
-		return c.Admit(ctx, code, *in.Terms)
+		terms := clearinghouse.Terms{}
+		for _, a := range accounts {
+			if a.Area == code {
+				terms = clearinghouse.Terms{Name: a.Name, Deposit: a.Deposit, CreditLine: a.CreditLine, Suspended: a.Suspended}
+			}
+		}
+		if in.Name != "" {
+			terms.Name = in.Name
+		}
+		if in.CreditLine != nil {
+			terms.CreditLine = *in.CreditLine
+		}
+		if in.Deposit != nil {
+			terms.Deposit = *in.Deposit
+		}
+		return c.Admit(ctx, code, terms)
 	})
 	o["clearinghouse/reject"] = byArea(func(_ context.Context, code caps.AreaCode, _ AreaRequest) (any, error) {
 		return struct{}{}, c.Reject(code)
