@@ -20,7 +20,7 @@ func (a *app) logger(on bool) *slog.Logger {
 	case !on && !a.verbose:
 		return slog.New(slog.DiscardHandler)
 	case terminal(a.stderr):
-		return slog.New(librariesQuiet{tint.NewHandler(a.stderr, &tint.Options{
+		return slog.New(librariesQuiet{tint.NewTextHandler(a.stderr, &tint.Options{
 			Level: level, TimeFormat: "15:04:05", NoColor: os.Getenv("NO_COLOR") != "",
 		})})
 	default:
