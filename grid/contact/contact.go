@@ -150,7 +150,7 @@ func (s *Source) Open(ctx context.Context, r longdistance.Request) (longdistance
 			}
 		}
 		if f.err == nil {
-			return &handle{source: s, file: f}, nil
+			return &handle{source: s, file: f, fresh: leads}, nil
 		}
 		s.leave(f, true)
 		// Who led may have left; that says nothing about the file.
@@ -308,10 +308,11 @@ func (s *Source) Close() error {
 	return nil
 }
 
-// handle is one reader of a file.
+// handle is one reader of a file. One goroutine uses it.
 type handle struct {
 	source *Source
 	*file
+	fresh  bool // the file was opened for this reader
 	failed bool
 	once   sync.Once
 }
@@ -324,17 +325,36 @@ func (h *handle) Geometry() chk.Geometry { return h.inner.Geometry() }
 
 // Read implements longdistance.File.
 func (h *handle) Read(ctx context.Context, first, count int, fn func(transfer.Segment) error) error {
-	var refused error
-	err := h.inner.Read(ctx, first, count, func(s transfer.Segment) error {
-		refused = fn(s)
-		return refused
-	})
-	if err == nil || refused != nil || ctx.Err() != nil {
+	for next, end := first, first+count; ; {
+		var refused error
+		err := h.inner.Read(ctx, next, end-next, func(s transfer.Segment) error {
+			if refused = fn(s); refused == nil {
+				next = s.Index + 1
+			}
+			return refused
+		})
+		if err == nil || refused != nil || ctx.Err() != nil {
+			return err
+		}
+		// A file that was opened for an earlier reader has given up servers that
+		// failed or lied since; they may be mended, and others may have come.
+		if h.fresh || h.again(ctx) != nil {
+			h.failed = true
+			return kinded(err)
+		}
+	}
+}
+
+// again opens the file anew.
+func (h *handle) again(ctx context.Context) error {
+	h.source.leave(h.file, true)
+	opened, err := h.source.Open(ctx, longdistance.Request{Cap: h.cap})
+	if err != nil {
+		h.once.Do(func() {}) // it has left
 		return err
 	}
-	// Servers may have come and gone since it was opened.
-	h.failed = true
-	return kinded(err)
+	h.file, h.fresh = opened.(*handle).file, true
+	return nil
 }
 
 // Close implements longdistance.File.
