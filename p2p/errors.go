@@ -260,6 +260,13 @@ func resetCode(err error) network.StreamErrorCode {
 	return resetCodeBase + network.StreamErrorCode(KindOf(err))
 }
 
+// streamFailure is what became of a stream, in our words alone; the cause, which
+// is addresses and the names of system calls, is there for errors.Is and As.
+type streamFailure struct{ what, cause error }
+
+func (e *streamFailure) Error() string   { return e.what.Error() }
+func (e *streamFailure) Unwrap() []error { return []error{e.what, e.cause} }
+
 // streamError gives what a libp2p stream returns the shape that this package
 // promises: io.EOF as it is, timeouts as ErrStepTimeout, resets with a code
 // as RemoteError, others as ErrReset.
@@ -269,7 +276,7 @@ func streamError(err error) error {
 	}
 	var timed net.Error
 	if errors.As(err, &timed) && timed.Timeout() { // each multiplexer has its own
-		return fmt.Errorf("%w: %w", ErrStepTimeout, err)
+		return &streamFailure{ErrStepTimeout, err}
 	}
 	var reset *network.StreamError
 	if errors.As(err, &reset) && reset.Remote {
@@ -283,7 +290,7 @@ func streamError(err error) error {
 		}
 	}
 	if errors.Is(err, network.ErrReset) {
-		return fmt.Errorf("%w: %w", ErrReset, err)
+		return &streamFailure{ErrReset, err}
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"trunkline/cmd/internal/node"
+	"trunkline/grid/longdistance"
 )
 
 // Exit codes. New ones may be added; a code not listed means failure.
@@ -75,7 +76,7 @@ func (a *app) exitCodesCmd() *cobra.Command {
 
 // describe turns an error into one sentence and, where there is one, the next step.
 func describe(err error) (text, hint string) {
-	text = err.Error()
+	text = mostTelling(err)
 	if head, excerpt, ok := strings.Cut(text, "\n"); ok && errors.Is(err, node.ErrConfig) {
 		text = sentence(head) + "\n" + excerpt
 	} else {
@@ -105,6 +106,21 @@ func describe(err error) (text, hint string) {
 		}
 	}
 	return text, hint
+}
+
+// mostTelling is the text of the error that says most, where several nodes were tried and each failed in its way.
+func mostTelling(err error) string {
+	var failed *longdistance.FailedError
+	if errors.As(err, &failed) && len(failed.Attempts) > 1 {
+		best := errors.Unwrap(failed)
+		for _, a := range failed.Attempts {
+			if a.Err == best { //nolint:errorlint // this very one
+				telling := fmt.Sprintf("%s (%d attempts in all)", sentence(a.String()), len(failed.Attempts))
+				return strings.Replace(err.Error(), failed.Error(), telling, 1)
+			}
+		}
+	}
+	return err.Error()
 }
 
 func exitCode(err error) int {

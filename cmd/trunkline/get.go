@@ -67,11 +67,14 @@ a password: give it on standard input or with --cap-file.`,
 			if bar != nil {
 				bar.end(err == nil)
 			}
-			if err == nil {
-				err = dst.keep()
-			}
 			if err != nil {
 				a.warnOfLiars(err)
+				if report.Bytes > 0 {
+					err = fmt.Errorf("the transfer broke off after %d bytes: %w", report.Bytes, err)
+				}
+				return err
+			}
+			if err := dst.keep(); err != nil {
 				return err
 			}
 			for _, b := range report.Blamed {

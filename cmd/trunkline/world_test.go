@@ -30,6 +30,7 @@ type world struct {
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.Writer
+	out   *os.File      // where its output comes from, if the script reads it by hand
 	done  chan struct{} // closed when it has ended
 }
 
@@ -44,7 +45,9 @@ func (w *world) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (w *world) start(ts *testscript.TestScript, name string, args ...string) {
+// start runs a command in the background. What it writes goes to NAME.out and NAME.err, or with byHand waits in a pipe
+// until somebody reads it.
+func (w *world) start(ts *testscript.TestScript, byHand bool, name string, args ...string) {
 	cmd := w.command(args...)
 	// Appending: what a node said before it was restarted is still of interest.
 	mode := os.O_CREATE | os.O_APPEND | os.O_WRONLY
@@ -55,11 +58,19 @@ func (w *world) start(ts *testscript.TestScript, name string, args ...string) {
 	ts.Check(err)
 	defer errs.Close()
 	cmd.Stdout, cmd.Stderr = out, errs
+	var read *os.File
+	if byHand {
+		var write *os.File
+		read, write, err = os.Pipe()
+		ts.Check(err)
+		defer write.Close()
+		cmd.Stdout = write
+	}
 	// A pipe that nobody writes to: like a terminal where nothing is typed.
 	stdin, err := cmd.StdinPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	p := &process{cmd: cmd, stdin: stdin, done: make(chan struct{})}
+	p := &process{cmd: cmd, stdin: stdin, out: read, done: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait()
 		stdin.Close()
@@ -87,6 +98,9 @@ func (w *world) end() {
 	for _, p := range w.procs {
 		_ = p.cmd.Process.Kill()
 		<-p.done
+		if p.out != nil {
+			p.out.Close()
+		}
 	}
 }
 
@@ -135,7 +149,8 @@ func cmdStartNode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	w := worldOf(ts)
 	for _, name := range args {
-		w.start(ts, name, "--home", name, "run")
+		// With --verbose, so that the search for secrets sees all that a log can say.
+		w.start(ts, false, name, "--verbose", "--home", name, "run")
 	}
 	for _, name := range args {
 		out := w.await(ts, name+".out", "\n")
@@ -183,7 +198,48 @@ func cmdSpawn(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || args[1] != "trunkline" {
 		ts.Fatalf("usage: spawn NAME trunkline ARG...")
 	}
-	worldOf(ts).start(ts, args[0], args[2:]...)
+	worldOf(ts).start(ts, false, args[0], args[2:]...)
+}
+
+// sip NAME SIZE trunkline ARG...: runs a command in the background, reads so many bytes of what it prints and then no
+// more, so that it is stuck in the middle. "drain" reads on.
+func cmdSip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || args[2] != "trunkline" {
+		ts.Fatalf("usage: sip NAME SIZE trunkline ARG...")
+	}
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	w := worldOf(ts)
+	w.start(ts, true, args[0], args[3:]...)
+	head := make([]byte, size)
+	if _, err := io.ReadFull(w.find(ts, args[0]).out, head); err != nil {
+		ts.Fatalf("%s printed less than %d bytes: %v\n%s", args[0], size, err, ts.ReadFile(args[0]+".err"))
+	}
+	ts.Check(os.WriteFile(filepath.Join(w.dir, args[0]+".out"), head, 0o600))
+}
+
+// drain NAME: reads what the command of "sip" prints to its end, into NAME.out.
+func cmdDrain(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: drain NAME")
+	}
+	w := worldOf(ts)
+	out, err := os.OpenFile(filepath.Join(w.dir, args[0]+".out"), os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer out.Close()
+	_, err = io.Copy(out, w.find(ts, args[0]).out)
+	ts.Check(err)
+}
+
+// begins FILE WHOLE: FILE is a beginning of WHOLE and not all of it.
+func cmdBegins(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: begins FILE WHOLE")
+	}
+	part, whole := ts.ReadFile(args[0]), ts.ReadFile(args[1])
+	if len(part) >= len(whole) || !strings.HasPrefix(whole, part) {
+		ts.Fatalf("%s (%d bytes) is not the beginning of %s (%d bytes)", args[0], len(part), args[1], len(whole))
+	}
 }
 
 // feed NAME SIZE: types so many bytes, which is more than a pipe holds, and so waits until the process reads them.
