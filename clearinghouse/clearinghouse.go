@@ -18,9 +18,9 @@ import (
 	"trunkline/billing/ledger/sqlite"
 	"trunkline/caps"
 	"trunkline/grid/account"
-	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/keyfile"
 )
 
 // CreateConfig describes a new clearinghouse.

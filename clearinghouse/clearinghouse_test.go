@@ -16,9 +16,9 @@ import (
 	"trunkline/grid/account"
 	"trunkline/grid/manager"
 	"trunkline/grid/roster"
-	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/keyfile"
 )
 
 // delegationOf is the proof with which a manager speaks for its grid.

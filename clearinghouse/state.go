@@ -12,7 +12,7 @@ import (
 
 	"trunkline/billing"
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
+	"trunkline/p2p/durable"
 )
 
 const (

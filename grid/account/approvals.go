@@ -16,8 +16,8 @@ import (
 	"trunkline/billing"
 	"trunkline/billing/sealed"
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 // ApprovalsConfig says whom a payer asks, and as whom.

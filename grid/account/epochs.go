@@ -11,8 +11,8 @@ import (
 	"trunkline/billing"
 	"trunkline/billing/sealed"
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 // ErrEpoch means that an approval was issued before a revocation of its approver.

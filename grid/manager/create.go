@@ -10,8 +10,8 @@ import (
 
 	"trunkline/billing"
 	"trunkline/caps"
-	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p/area"
+	"trunkline/p2p/keyfile"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 
 	"trunkline/caps"
 	"trunkline/grid/roster"
-	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p/area"
+	"trunkline/p2p/keyfile"
 )
 
 // warnBefore is how long before its end a delegation that will not renew itself is

@@ -20,9 +20,9 @@ import (
 	"trunkline/caps"
 	"trunkline/grid/account"
 	"trunkline/grid/roster"
-	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/keyfile"
 )
 
 // Config says which grid is run, and how. Only Dir is required.

@@ -17,9 +17,9 @@ import (
 	"trunkline/caps"
 	"trunkline/grid/manager"
 	"trunkline/grid/roster"
-	"trunkline/grid/roster/keyfile"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/keyfile"
 	"trunkline/p2p/p2ptest"
 )
 

@@ -13,8 +13,8 @@ import (
 	"trunkline/billing"
 	"trunkline/caps"
 	"trunkline/grid/roster"
-	"trunkline/grid/roster/durable"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 const (

@@ -17,9 +17,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
 	"trunkline/grid/roster/pb"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 // HolderConfig says what a [Holder] holds and whom it asks.

@@ -19,10 +19,10 @@ import (
 	"trunkline/grid/client"
 	"trunkline/grid/longdistance"
 	"trunkline/grid/roster"
-	"trunkline/grid/roster/durable"
 	"trunkline/grid/transfer"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/durable"
 )
 
 // Client is what put, get and the other commands of a member, or of a stranger, work with.

@@ -8,13 +8,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/template"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
+	"trunkline/grid/roster"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 // Role is one thing a node directory is for.
@@ -38,7 +40,7 @@ var ErrConfig = errors.New("configuration")
 // Config is the node's one TOML file, trunkline.toml. Its fields are the manual: the file that Write makes carries
 // the same words as comments.
 type Config struct {
-	// Name is what other people see beside the key. At most 64 characters.
+	// Name is what other people see beside the key. At most 64 bytes of printable text.
 	Name string `toml:"name"`
 	// Roles says what `trunkline run` starts, and whether put and get work here.
 	Roles []Role `toml:"roles"`
@@ -160,6 +162,8 @@ func parsePeers(field string, texts []string) ([]p2p.Peer, error) {
 	return peers, nil
 }
 
+const maxName = roster.MaxName
+
 // Validate finds what strict decoding can't.
 func (c Config) Validate() error {
 	for _, r := range c.Roles {
@@ -167,8 +171,8 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%w: roles: %q is none of %v", ErrConfig, r, allRoles)
 		}
 	}
-	if len(c.Name) > 64 {
-		return fmt.Errorf("%w: name has %d characters, at most 64 are allowed", ErrConfig, len(c.Name))
+	if len(c.Name) > maxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%w: name: want at most %d bytes of printable text", ErrConfig, maxName)
 	}
 	for _, a := range c.Listen {
 		if _, _, err := splitListen(a); err != nil {
@@ -245,74 +249,111 @@ func (c Config) Write(path string) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	if err := configFile.Execute(&b, c); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return durable.WriteFile(path, b.Bytes())
+	return durable.WriteFile(path, []byte(c.text()))
 }
 
-var configFile = template.Must(template.New("trunkline.toml").Funcs(template.FuncMap{
-	"q": func(s any) string { return fmt.Sprintf("%q", s) },
-	"list": func(v any) string {
-		var texts []string
-		switch v := v.(type) {
-		case []string:
-			texts = v
-		case []Role:
-			for _, r := range v {
-				texts = append(texts, string(r))
-			}
+// text is the file: configText with its {keys} filled in.
+func (c Config) text() string {
+	values := map[string]any{
+		"name": c.Name, "roles": c.Roles, "listen": c.Listen, "allow_private_addresses": c.AllowPrivateAddresses,
+		"bootstrap": c.Bootstrap, "area": c.Grid.Area, "manager": c.Grid.Manager,
+		"needed": c.Client.Needed, "happy": c.Client.Happy, "total": c.Client.Total, "segment_size": c.Client.SegmentSize,
+		"dir": c.Storage.Dir, "read_only": c.Storage.ReadOnly, "reserved_bytes": c.Storage.ReservedBytes,
+		"max_bytes": c.Storage.MaxBytes, "no_sync": c.Storage.NoSync,
+		"price_ceiling": c.Gateway.PriceCeiling, "lookup_ceiling": c.Gateway.LookupCeiling,
+		"deny_areas": c.Gateway.DenyAreas, "allow_areas": c.Gateway.AllowAreas,
+	}
+	var pairs []string
+	for key, v := range values {
+		pairs = append(pairs, "{"+key+"}", tomlValue(v))
+	}
+	return strings.NewReplacer(pairs...).Replace(configText)
+}
+
+// tomlValue writes a value as TOML does.
+func tomlValue(v any) string {
+	switch v := v.(type) {
+	case string:
+		return tomlString(v)
+	case []string:
+		return tomlList(v)
+	case []Role:
+		return tomlList(v)
+	}
+	return fmt.Sprint(v)
+}
+
+func tomlList[S ~string](list []S) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = tomlString(string(s))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// tomlString quotes a text. Go's own quoting knows escapes that TOML does not.
+func tomlString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, "\\u%04X", r)
+		default:
+			b.WriteRune(r)
 		}
-		for i, s := range texts {
-			texts[i] = fmt.Sprintf("%q", s)
-		}
-		return "[" + strings.Join(texts, ", ") + "]"
-	},
-}).Parse(`# A Trunkline node. "trunkline run" starts the roles named here; delete a line to get its default.
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+const configText = `# A Trunkline node. "trunkline run" starts the roles named here; delete a line to get its default.
 
 # What other people see beside this node's key.
-name = {{q .Name}}
+name = {name}
 # Any of client, server, gateway, contact, manager, clearinghouse.
-roles = {{list .Roles}}
+roles = {roles}
 # Where the node listens. Port 0 means any free port, which changes at every start.
-listen = {{list .Listen}}
+listen = {listen}
 # Dial loopback and private addresses that others told us of: true on one machine or one LAN, false on the Internet.
-allow_private_addresses = {{.AllowPrivateAddresses}}
+allow_private_addresses = {allow_private_addresses}
 # Peers through which the directory of area codes is entered; any gateway, contact point or clearinghouse will do.
-bootstrap = {{list .Bootstrap}}
+bootstrap = {bootstrap}
 
 # The home grid. Empty: none, and only toll-free grids can be read.
 [grid]
-area = {{q .Grid.Area}}
-manager = {{q .Grid.Manager}}
+area = {area}
+manager = {manager}
 
 # Files: any "needed" shares of "total" give the file back; an upload must reach "happy" distinct servers.
 [client]
-needed = {{.Client.Needed}}
-happy = {{.Client.Happy}}
-total = {{.Client.Total}}
+needed = {needed}
+happy = {happy}
+total = {total}
 # The largest segment, in bytes.
-segment_size = {{.Client.SegmentSize}}
+segment_size = {segment_size}
 
 # The server's disk: Tahoe-LAFS's share directory, leases included.
 [storage]
-dir = {{q .Storage.Dir}}
+dir = {dir}
 # Serve what is there and touch nothing: for a directory that a Tahoe-LAFS node wrote.
-read_only = {{.Storage.ReadOnly}}
+read_only = {read_only}
 # Keep so many bytes of the disk free; bound all shares together (0: no bound).
-reserved_bytes = {{.Storage.ReservedBytes}}
-max_bytes = {{.Storage.MaxBytes}}
+reserved_bytes = {reserved_bytes}
+max_bytes = {max_bytes}
 # true leaves out fsync, for benchmarks only: a power cut then loses acknowledged shares.
-no_sync = {{.Storage.NoSync}}
+no_sync = {no_sync}
 
 # The gateway's policy for calls to other grids.
 [gateway]
 # The most a GiB may cost. Dearer grids are refused before the first byte.
-price_ceiling = {{q .Gateway.PriceCeiling}}
+price_ceiling = {price_ceiling}
 # The most that one look-up may cost.
-lookup_ceiling = {{q .Gateway.LookupCeiling}}
-deny_areas = {{list .Gateway.DenyAreas}}
+lookup_ceiling = {lookup_ceiling}
+deny_areas = {deny_areas}
 # When not empty, the only areas called.
-allow_areas = {{list .Gateway.AllowAreas}}
-`))
+allow_areas = {allow_areas}
+`

@@ -17,7 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"trunkline/caps"
-	"trunkline/grid/roster/keyfile"
+	"trunkline/p2p/keyfile"
 )
 
 // Home is a node directory.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"trunkline/grid/roster/keyfile"
+	"trunkline/p2p/keyfile"
 )
 
 func TestKeyFile(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"trunkline/grid/roster/durable"
+	"trunkline/p2p/durable"
 )
 
 func TestWriteFileReplaces(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"trunkline/caps"
-	"trunkline/grid/roster/durable"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 // ErrKey means that a file is there but is not the key that ought to be in it, or
