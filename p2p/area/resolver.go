@@ -151,9 +151,7 @@ func (r *Resolver) Close() error {
 func (r *Resolver) Resolve(ctx context.Context, area caps.AreaCode) (Info, error) {
 	info, err := r.config.Cache.Get(area)
 	if err == nil {
-		if r.due(area) {
-			r.look(area)
-		}
+		r.lookIfDue(area)
 		return info, nil
 	}
 	if errors.Is(err, ErrCacheDamaged) {
@@ -197,12 +195,14 @@ func (r *Resolver) Refresh(ctx context.Context, area caps.AreaCode) {
 // refreshPause is the least time between a good look-up and a Refresh.
 const refreshPause = 2 * time.Second
 
-// due says whether the last good look-up of area is long ago.
-func (r *Resolver) due(area caps.AreaCode) bool {
+// lookIfDue looks area up in the background if the last good look-up is long
+// ago.
+func (r *Resolver) lookIfDue(area caps.AreaCode) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last, ok := r.looked[area]
-	return !ok || r.config.Now().Sub(last) >= r.config.RefreshAfter
+	if last, ok := r.looked[area]; !ok || r.config.Now().Sub(last) >= r.config.RefreshAfter {
+		r.start(area)
+	}
 }
 
 // look starts a look-up in the background, or joins the one under way. It is
@@ -210,6 +210,11 @@ func (r *Resolver) due(area caps.AreaCode) bool {
 func (r *Resolver) look(area caps.AreaCode) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.start(area)
+}
+
+// start is look. mu is held.
+func (r *Resolver) start(area caps.AreaCode) *flight {
 	if r.closed {
 		return nil
 	}
