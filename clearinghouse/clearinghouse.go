@@ -131,7 +131,7 @@ type Resolver interface {
 
 // Open opens the clearinghouse in a folder, with its ledger and directory; see Close.
 //
-// Errors: ErrNone, ErrState, keyfile.ErrKey.
+// Errors: ErrNone, durable.ErrState, keyfile.ErrKey.
 func Open(ctx context.Context, cfg Config) (*Clearinghouse, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock
@@ -156,23 +156,22 @@ func Open(ctx context.Context, cfg Config) (*Clearinghouse, error) {
 	}
 	store, err := sqlite.Open(ctx, filepath.Join(cfg.Dir, ledgerFile))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening ledger: %w", err), areas.Close())
+		return nil, fmt.Errorf("opening ledger: %w", err)
 	}
 	c := &Clearinghouse{cfg: cfg, key: key, store: store, areas: areas, st: s}
 	c.approver, err = account.NewApprover(account.ApproverConfig{
 		Store: store, Key: key, Members: members{c}, Policy: cfg.Policy, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return nil, errors.Join(err, store.Close(), areas.Close())
+		return nil, errors.Join(err, store.Close())
 	}
 	return c, nil
 }
 
-// Close closes ledger and directory. Call it after Run has returned and the host
-// is closed.
+// Close closes the ledger. Call it after Run has returned and the host is closed.
 func (c *Clearinghouse) Close() error {
-	if err := errors.Join(c.store.Close(), c.areas.Close()); err != nil {
-		return fmt.Errorf("closing clearinghouse: %w", err)
+	if err := c.store.Close(); err != nil {
+		return fmt.Errorf("closing ledger: %w", err)
 	}
 	return nil
 }

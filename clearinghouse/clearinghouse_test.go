@@ -18,6 +18,7 @@ import (
 	"trunkline/grid/roster"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/durable"
 	"trunkline/p2p/keyfile"
 )
 
@@ -65,7 +66,7 @@ func TestCreateAndOpen(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.dir, "state.json"), []byte(`{"schema":9}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := clearinghouse.Open(t.Context(), clearinghouse.Config{Dir: h.dir}); !errors.Is(err, clearinghouse.ErrState) {
+	if _, err := clearinghouse.Open(t.Context(), clearinghouse.Config{Dir: h.dir}); !errors.Is(err, durable.ErrState) {
 		t.Errorf("a newer state: got %v, want ErrState", err)
 	}
 }

@@ -7,8 +7,6 @@ var (
 	ErrExists = errors.New("there is a clearinghouse in this folder already")
 	// ErrNone means that there is no clearinghouse in the folder.
 	ErrNone = errors.New("there is no clearinghouse in this folder; make one with clearinghouse create")
-	// ErrState means that the state file is damaged or of a newer program.
-	ErrState = errors.New("state file cannot be used")
 	// ErrNoGrid means that the grid is not admitted here.
 	ErrNoGrid = errors.New("grid is not admitted")
 	// ErrNoRequest means that the grid has not asked to be admitted.

@@ -1,11 +1,8 @@
 package clearinghouse
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -55,40 +52,16 @@ func (s *state) request(area caps.AreaCode) int {
 }
 
 func (s *state) save(dir string) error {
-	b, err := json.MarshalIndent(s, "", "\t")
-	if err != nil {
-		return fmt.Errorf("writing state: %w", err)
-	}
-	if err := durable.WriteFile(filepath.Join(dir, stateFile), b); err != nil {
-		return fmt.Errorf("writing state: %w", err)
-	}
-	return nil
+	return durable.WriteState(filepath.Join(dir, stateFile), s)
 }
 
 func loadState(dir string) (*state, error) {
-	path := filepath.Join(dir, stateFile)
-	info, err := os.Stat(path)
+	var s state
+	err := durable.ReadState(filepath.Join(dir, stateFile), maxStateBytes, schema, &s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNone
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading state: %w", err)
-	}
-	if info.Size() > maxStateBytes {
-		return nil, fmt.Errorf("%w: it has %d bytes", ErrState, info.Size())
-	}
-	b, err := os.ReadFile(path) //nolint:gosec // G304: the folder is the operator's own
-	if err != nil {
-		return nil, fmt.Errorf("reading state: %w", err)
-	}
-	var s state
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if s.Schema != schema {
-		return nil, fmt.Errorf("%w: it has schema %d, this program knows %d", ErrState, s.Schema, schema)
-	}
-	return &s, nil
+	return &s, err
 }
 
 // same reports whether nothing that changes is different.

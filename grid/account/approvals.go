@@ -329,8 +329,8 @@ func (a *Approvals) load(e *entry, tariff sealed.Sealed[billing.Tariff]) {
 	if a.cfg.Dir == "" {
 		return
 	}
-	b, err := os.ReadFile(a.file(e.key))
-	if err != nil || len(b) > maxEnvelope {
+	b, err := durable.ReadFile(a.file(e.key), maxEnvelope)
+	if err != nil {
 		return
 	}
 	s, err := sealed.OpenFrom[billing.Approval](e.key.approver, b)

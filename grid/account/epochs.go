@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 
 	"trunkline/billing"
@@ -34,13 +33,11 @@ type Epochs struct {
 func OpenEpochs(path string, known ...caps.PublicKey) (*Epochs, error) {
 	e := &Epochs{path: path, highest: make(map[caps.PublicKey]uint64)}
 	if path != "" {
-		b, err := os.ReadFile(path) //nolint:gosec // G304: the path is the operator's own
+		b, err := durable.ReadFile(path, maxEpochsFile)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return nil, fmt.Errorf("reading epochs: %w", err)
-		case len(b) > maxEpochsFile:
-			return nil, fmt.Errorf("epochs file has %d bytes, %d are allowed", len(b), maxEpochsFile)
 		default:
 			if err := json.Unmarshal(b, &e.highest); err != nil {
 				return nil, fmt.Errorf("reading epochs: %w", err)

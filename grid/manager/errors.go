@@ -7,8 +7,6 @@ var (
 	ErrExists = errors.New("there is a grid in this folder already")
 	// ErrNoGrid means that there is no grid in the folder.
 	ErrNoGrid = errors.New("there is no grid in this folder; make one with grid create")
-	// ErrState means that the state file is damaged or of a newer program.
-	ErrState = errors.New("state file cannot be used")
 	// ErrNoMember means that no member has this key.
 	ErrNoMember = errors.New("no such member")
 	// ErrRevoked means that the key was revoked; the node has to make a new one.

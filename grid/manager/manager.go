@@ -72,7 +72,7 @@ type snapshot struct {
 
 // Open opens the grid in a folder. The ledger is opened with it; see Close.
 //
-// Errors: ErrNoGrid, ErrState, keyfile.ErrKey.
+// Errors: ErrNoGrid, durable.ErrState, keyfile.ErrKey.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now //nolint:forbidigo // the default of an injected clock

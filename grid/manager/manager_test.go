@@ -19,6 +19,7 @@ import (
 	"trunkline/grid/roster"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
+	"trunkline/p2p/durable"
 	"trunkline/p2p/keyfile"
 	"trunkline/p2p/p2ptest"
 )
@@ -154,10 +155,10 @@ func TestOpenRefuses(t *testing.T) {
 		want  error
 	}{
 		"nothing_there": {func(dir string) error { return os.Remove(filepath.Join(dir, "state.json")) }, manager.ErrNoGrid},
-		"damaged_state": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "state.json"), []byte("{"), 0o600) }, manager.ErrState},
+		"damaged_state": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "state.json"), []byte("{"), 0o600) }, durable.ErrState},
 		"newer_state": {func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "state.json"), []byte(`{"schema":2}`), 0o600)
-		}, manager.ErrState},
+		}, durable.ErrState},
 		"key_of_another": {func(dir string) error {
 			return os.Rename(filepath.Join(other, "manager.key"), filepath.Join(dir, "manager.key"))
 		}, keyfile.ErrKey},

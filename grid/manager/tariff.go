@@ -10,6 +10,7 @@ import (
 	"trunkline/billing"
 	"trunkline/billing/sealed"
 	"trunkline/caps"
+	"trunkline/p2p/durable"
 )
 
 // Terms are a price. Amounts are in the grid's currency.
@@ -117,7 +118,7 @@ func (s *state) renewTariffs(key crypto.PrivKey, now time.Time) error {
 	for _, t := range []*tariff{&s.Local, &s.Export} {
 		v, err := sealed.Open[billing.Tariff](t.Sealed)
 		if err != nil {
-			return fmt.Errorf("%w: tariff: %w", ErrState, err)
+			return fmt.Errorf("%w: tariff: %w", durable.ErrState, err)
 		}
 		if time.Unix(v.Value.ValidUntil, 0).Sub(now) > tariffLife/2 {
 			continue
@@ -136,7 +137,7 @@ func (s *state) tariffInfo(market Market) (TariffInfo, error) {
 	}
 	v, err := sealed.Open[billing.Tariff](t.Sealed)
 	if err != nil {
-		return TariffInfo{}, fmt.Errorf("%w: tariff: %w", ErrState, err)
+		return TariffInfo{}, fmt.Errorf("%w: tariff: %w", durable.ErrState, err)
 	}
 	return TariffInfo{
 		Market:   market,
@@ -151,7 +152,7 @@ func (s *state) tariffInfo(market Market) (TariffInfo, error) {
 func (s *state) sellsHere() (billing.TariffHash, caps.PublicKey, error) {
 	v, err := sealed.Open[billing.Tariff](s.Local.Sealed)
 	if err != nil {
-		return billing.TariffHash{}, caps.PublicKey{}, fmt.Errorf("%w: tariff: %w", ErrState, err)
+		return billing.TariffHash{}, caps.PublicKey{}, fmt.Errorf("%w: tariff: %w", durable.ErrState, err)
 	}
 	return billing.HashTariff(v), v.Signer, nil
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -94,18 +93,13 @@ func OpenHolder(cfg HolderConfig) (*Holder, error) {
 }
 
 func (h *Holder) load() (*held, error) {
-	info, err := os.Stat(h.cfg.Path)
-	if errors.Is(err, fs.ErrNotExist) {
+	b, err := durable.ReadFile(h.cfg.Path, maxHeldBytes)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return &held{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxHeldBytes {
-		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, info.Size())
-	}
-	b, err := os.ReadFile(h.cfg.Path)
-	if err != nil {
+	case errors.Is(err, durable.ErrTooLarge):
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	case err != nil:
 		return nil, err
 	}
 	var m pb.Held

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +14,7 @@ import (
 
 	"trunkline/caps"
 	"trunkline/p2p/area/pb"
+	"trunkline/p2p/durable"
 )
 
 const (
@@ -46,7 +47,6 @@ type CacheConfig struct {
 // returns. A Cache is safe for concurrent use.
 type Cache struct {
 	config CacheConfig
-	root   *os.Root // nil: in memory
 
 	mu      sync.Mutex
 	entries map[caps.AreaCode]*entry // nil entry: on disk, not read yet
@@ -93,13 +93,8 @@ func OpenCache(config CacheConfig) (*Cache, error) {
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening area cache: %w", err)
 	}
-	root, err := os.OpenRoot(config.Dir)
+	files, err := os.ReadDir(config.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening area cache: %w", err)
-	}
-	files, err := fs.ReadDir(root.FS(), ".")
-	if err != nil {
-		_ = root.Close()
 		return nil, fmt.Errorf("opening area cache: %w", err)
 	}
 	for _, f := range files {
@@ -111,16 +106,12 @@ func OpenCache(config CacheConfig) (*Cache, error) {
 			c.entries[area] = nil
 		}
 	}
-	c.root = root
 	return c, nil
 }
 
-// Close lets go of the directory. Nothing is left to write.
-func (c *Cache) Close() error {
-	if c.root == nil {
-		return nil
-	}
-	return c.root.Close()
+// path is the file of area.
+func (c *Cache) path(area caps.AreaCode) string {
+	return filepath.Join(c.config.Dir, area.String()+entrySuffix)
 }
 
 // Get returns the newest record of area, valid now. Errors: [ErrUnknownArea],
@@ -257,22 +248,16 @@ func (c *Cache) load(area caps.AreaCode) (*entry, error) {
 	if e != nil || !ok {
 		return e, nil
 	}
-	name := area.String() + entrySuffix
-	e, err := c.read(area, name)
+	e, err := c.read(area)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w; deleting %s in %s forgets which records are too old", ErrCacheDamaged, err, name, c.config.Dir)
+		return nil, fmt.Errorf("%w: %w; deleting %s forgets which records are too old", ErrCacheDamaged, err, c.path(area))
 	}
 	c.entries[area] = e
 	return e, nil
 }
 
-func (c *Cache) read(area caps.AreaCode, name string) (*entry, error) {
-	if st, err := c.root.Stat(name); err != nil {
-		return nil, err
-	} else if st.Size() > maxEntryFile {
-		return nil, fmt.Errorf("it has %d bytes, at most %d are possible", st.Size(), maxEntryFile)
-	}
-	b, err := c.root.ReadFile(name)
+func (c *Cache) read(area caps.AreaCode) (*entry, error) {
+	b, err := durable.ReadFile(c.path(area), maxEntryFile)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +302,7 @@ func (m mark) proto() *pb.Mark {
 
 // store makes e durable, then visible. mu is held.
 func (c *Cache) store(area caps.AreaCode, e *entry) error {
-	if c.root != nil {
+	if c.config.Dir != "" {
 		m := &pb.CacheEntry{Record: e.info.Record.proto(), Delegation: e.grid.proto()}
 		for _, s := range e.sheet {
 			m.Sheets = append(m.Sheets, s.proto())
@@ -326,39 +311,10 @@ func (c *Cache) store(area caps.AreaCode, e *entry) error {
 		if err != nil {
 			return fmt.Errorf("writing area cache: %w", err)
 		}
-		if err := c.write(area.String()+entrySuffix, b); err != nil {
+		if err := durable.WriteFile(c.path(area), b); err != nil {
 			return fmt.Errorf("writing area cache: %w", err)
 		}
 	}
 	c.entries[area] = e
 	return nil
-}
-
-// write replaces a file whole or not at all.
-func (c *Cache) write(name string, b []byte) error {
-	temporary := name + ".new"
-	f, err := c.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = c.root.Rename(temporary, name)
-	}
-	if err != nil {
-		_ = c.root.Remove(temporary)
-		return err
-	}
-	dir, err := c.root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -198,7 +198,6 @@ func TestResolveRefusesOlder(t *testing.T) {
 				cache := openCache(t, dir, c)
 				put(t, cache, g, g.record(g.delegate, 3, 7, start))
 				if restart == "restart" {
-					_ = cache.Close()
 					cache = openCache(t, dir, c)
 				}
 				c.turn(area.SheetLife + time.Minute) // what is cached is over

@@ -5,6 +5,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,25 +75,42 @@ func SyncDir(dir string) error {
 	return nil
 }
 
-// ErrPermissions means that a file with a secret may be read by others.
-var ErrPermissions = errors.New("readable by others")
+var (
+	// ErrTooLarge means that a file has more bytes than its reader allows.
+	ErrTooLarge = errors.New("file is too large")
+	// ErrPermissions means that a file with a secret may be read by others.
+	ErrPermissions = errors.New("readable by others")
+)
+
+// ReadFile reads a file of at most limit bytes. Errors: fs.ErrNotExist;
+// ErrTooLarge.
+func ReadFile(path string, limit int64) ([]byte, error) { return read(path, limit, false) }
 
 // ReadSecret reads a file of at most limit bytes that only its owner may read.
-// Errors: fs.ErrNotExist; ErrPermissions.
-func ReadSecret(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+// Errors: fs.ErrNotExist; ErrPermissions; ErrTooLarge.
+func ReadSecret(path string, limit int64) ([]byte, error) { return read(path, limit, true) }
+
+func read(path string, limit int64, secret bool) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // G304: the path is the operator's own
 	if err != nil {
-		return nil, fmt.Errorf("looking at key file: %w", err)
+		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o: %w; run chmod 600 on it", path, info.Mode().Perm(), ErrPermissions)
+	defer f.Close()
+	if secret {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			return nil, fmt.Errorf("%s has mode %04o: %w; run chmod 600 on it", path, info.Mode().Perm(), ErrPermissions)
+		}
 	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s has %d bytes, %d are allowed", path, info.Size(), limit)
-	}
-	b, err := os.ReadFile(path) //nolint:gosec // G304: the path is the operator's own
+	b, err := io.ReadAll(io.LimitReader(f, limit+1)) //nolint:forbidigo // bounded
 	if err != nil {
-		return nil, fmt.Errorf("reading key file: %w", err)
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s has more than the %d bytes allowed: %w", path, limit, ErrTooLarge)
 	}
 	return b, nil
 }

@@ -72,14 +72,17 @@ func TestReadSecretRefusesWhatOthersCanRead(t *testing.T) {
 	if b, err := durable.ReadSecret(path, 100); err != nil || string(b) != "secret" {
 		t.Fatalf("got %q, %v", b, err)
 	}
-	if _, err := durable.ReadSecret(path, 3); err == nil {
-		t.Error("read more than the limit")
+	if _, err := durable.ReadSecret(path, 5); !errors.Is(err, durable.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
 	}
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := durable.ReadSecret(path, 100); !errors.Is(err, durable.ErrPermissions) {
 		t.Errorf("got %v, want ErrPermissions", err)
+	}
+	if b, err := durable.ReadFile(path, 6); err != nil || string(b) != "secret" {
+		t.Errorf("what is no secret: got %q, %v", b, err)
 	}
 	if _, err := durable.ReadSecret(path+"x", 100); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want fs.ErrNotExist", err)

@@ -36,7 +36,6 @@ type Client struct {
 	payer  *longdistance.Payer
 	fleet  *client.Fleet
 	holder *roster.Holder // nil for a stranger
-	cache  *area.Cache
 	areas  *area.Resolver
 
 	cancel    context.CancelFunc
@@ -146,11 +145,12 @@ func bootstrapFor(stranger bool, peers []p2p.Peer) []p2p.Peer {
 	return nil
 }
 
-func (c *Client) openAreas(directories []p2p.Peer) (err error) {
-	if c.cache, err = area.OpenCache(area.CacheConfig{Dir: c.home.path("area"), Now: time.Now}); err != nil {
+func (c *Client) openAreas(directories []p2p.Peer) error {
+	cache, err := area.OpenCache(area.CacheConfig{Dir: c.home.path("area"), Now: time.Now})
+	if err != nil {
 		return fmt.Errorf("opening the area cache: %w", err)
 	}
-	cfg := area.Config{Cache: c.cache, Host: c.host, Directories: area.Fixed(directories...), Logger: c.log, Now: time.Now}
+	cfg := area.Config{Cache: cache, Host: c.host, Directories: area.Fixed(directories...), Logger: c.log, Now: time.Now}
 	if c.host.DHTPeers() > 0 || len(directories) > 0 {
 		cfg.DHT = c.host
 	}
@@ -237,9 +237,6 @@ func (c *Client) Close() {
 	}
 	if c.host != nil {
 		errs = append(errs, c.host.Close())
-	}
-	if c.cache != nil {
-		errs = append(errs, c.cache.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		c.log.Warn("closing", "error", err)

@@ -63,7 +63,6 @@ func LookUp(ctx context.Context, h Home, code caps.AreaCode, log *slog.Logger, s
 	if err != nil {
 		return AreaInfo{}, err
 	}
-	defer cache.Close()
 	r, err := area.NewResolver(area.Config{Cache: cache, DHT: host, Host: host, Directories: area.Fixed(directories...), Logger: log, Now: time.Now})
 	if err != nil {
 		return AreaInfo{}, err

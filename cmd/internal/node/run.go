@@ -249,7 +249,6 @@ func (d *daemon) openAreas() error {
 			return fmt.Errorf("opening the area cache: %w", err)
 		}
 		d.cache = cache
-		d.stop(cache.Close)
 		(&area.Directory{Cache: cache, Logger: d.log}).Register(d.host)
 	}
 	r, err := area.NewResolver(area.Config{
