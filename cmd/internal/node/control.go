@@ -78,11 +78,22 @@ func (h Home) socketPath() string {
 	return filepath.Join(base, "trunkline-"+h.fingerprint(), "control.sock")
 }
 
+// trustSocket refuses a socket's folder that somebody else made first, where all users may make folders.
+func (h Home) trustSocket(path string) error {
+	if dir := filepath.Dir(path); dir != h.Dir {
+		return ownFolder(dir)
+	}
+	return nil
+}
+
 // listenControl opens the control socket. Only the node's own user can reach it: its folder and the socket itself
 // are closed to others.
 func listenControl(ctx context.Context, h Home) (net.Listener, error) {
 	path := h.socketPath()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := h.trustSocket(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -155,9 +166,15 @@ func Call(ctx context.Context, h Home, name string, in, out any) error {
 	if err != nil {
 		return err
 	}
+	path := h.socketPath()
+	if err := h.trustSocket(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %s", ErrNotRunning, h.Dir)
+	} else if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", h.socketPath())
+		return d.DialContext(ctx, "unix", path)
 	}}
 	defer tr.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://trunkline/v1/"+name, bytes.NewReader(body))
