@@ -278,6 +278,14 @@ func refusals(ctx context.Context, c *trunktest.Cluster, beta *trunktest.Grid, c
 		}
 		out := filepath.Join(c.Dir, "refused.out")
 		_, err := c.RunIn(ctx, tc.home, strings.NewReader(tc.cap), "get", "-", "-o", out)
+		// What changed a moment ago is known to every node that is connected within a minute.
+		for wait := time.Now().Add(time.Minute); tc.prepare != nil && err == nil && time.Now().Before(wait); {
+			time.Sleep(time.Second)
+			if err := os.Remove(out); err != nil {
+				return err
+			}
+			_, err = c.RunIn(ctx, tc.home, strings.NewReader(tc.cap), "get", "-", "-o", out)
+		}
 		var exit *trunktest.ExitError
 		if !errors.As(err, &exit) || exit.Code != tc.code {
 			return fmt.Errorf("%s: want exit code %d, got %w", tc.name, tc.code, err)
