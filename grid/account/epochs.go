@@ -10,12 +10,8 @@ import (
 	"trunkline/billing"
 	"trunkline/billing/sealed"
 	"trunkline/caps"
-	"trunkline/p2p"
 	"trunkline/p2p/durable"
 )
-
-// ErrEpoch means that an approval was issued before a revocation of its approver.
-var ErrEpoch error = &failure{"approval was issued before the approver's last revocation", p2p.Expired}
 
 const maxEpochsFile = 1 << 20
 

@@ -6,46 +6,39 @@ import (
 	"trunkline/p2p"
 )
 
-// failure is a sentinel that knows its kind on the wire: errors.Is matches the
-// sentinel here and the kind on the other side.
-type failure struct {
-	text string
-	kind p2p.ErrorKind
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
+// Errors with a kind match it on both sides of a connection.
 var (
 	// ErrMalformed means that a message is not what the protocol says.
-	ErrMalformed error = &failure{"malformed message", p2p.Malformed}
+	ErrMalformed = p2p.Malformed.New("malformed message")
 	// ErrNoMember means that the caller has no account here.
-	ErrNoMember error = &failure{"no account here", p2p.Denied}
+	ErrNoMember = p2p.Denied.New("no account here")
 	// ErrSuspended means that the account may not be used.
-	ErrSuspended error = &failure{"account is suspended", p2p.Denied}
+	ErrSuspended = p2p.Denied.New("account is suspended")
 	// ErrRevoked means that the key was revoked; it never gets approvals again.
-	ErrRevoked error = &failure{"key is revoked", p2p.Denied}
+	ErrRevoked = p2p.Denied.New("key is revoked")
 	// ErrPayee means that whom the payer wants to pay does not serve that area.
-	ErrPayee error = &failure{"payee does not serve this area", p2p.Refused}
+	ErrPayee = p2p.Refused.New("payee does not serve this area")
 	// ErrTariff means that the tariff is not the one that the payee's area
 	// publishes now; the payer has to look it up again.
-	ErrTariff error = &failure{"not the tariff that the payee's area publishes", p2p.Conflict}
+	ErrTariff = p2p.Conflict.New("not the tariff that the payee's area publishes")
 	// ErrTollFree means that an approval was asked where nothing is charged.
-	ErrTollFree error = &failure{"this area is toll-free and needs no approval", p2p.Refused}
+	ErrTollFree = p2p.Refused.New("this area is toll-free and needs no approval")
 	// ErrCredit means that deposit, credit line and earnings do not cover the cap.
 	// The text has the numbers.
-	ErrCredit error = &failure{"credit exhausted", p2p.Unpaid}
+	ErrCredit = p2p.Unpaid.New("credit exhausted")
 	// ErrNotYours means that an account or a channel belongs to others.
-	ErrNotYours error = &failure{"not an account of yours", p2p.Denied}
+	ErrNotYours = p2p.Denied.New("not an account of yours")
 	// ErrNoChannel means that nothing was ever approved on this channel.
-	ErrNoChannel error = &failure{"no such channel", p2p.NotFound}
+	ErrNoChannel = p2p.NotFound.New("no such channel")
 	// ErrVoucher means that a voucher will not be booked: over the cap, wrong cost,
 	// or signed by another key than the payer's.
-	ErrVoucher error = &failure{"voucher refused", p2p.Refused}
+	ErrVoucher = p2p.Refused.New("voucher refused")
+	// ErrEpoch means that an approval was issued before a revocation of its approver.
+	ErrEpoch = p2p.Expired.New("approval was issued before the approver's last revocation")
 	// ErrNoJoin means that this approver takes no requests for accounts.
-	ErrNoJoin error = &failure{"this approver takes no requests for accounts", p2p.Unsupported}
+	ErrNoJoin = p2p.Unsupported.New("this approver takes no requests for accounts")
 	// ErrBusy means that the caller asked too often.
-	ErrBusy error = &failure{"too many requests; try again later", p2p.Busy}
+	ErrBusy = p2p.Busy.New("too many requests; try again later")
 
 	// ErrAway means that the approver did not answer and that no approval at hand
 	// covers the time.
