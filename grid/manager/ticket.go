@@ -176,21 +176,16 @@ func (m *Manager) Redeem(ctx context.Context, key caps.PublicKey, secret roster.
 	return err
 }
 
-// Bootstrap lists the members that listen, gateways and contact points first. It
-// implements [roster.Issuer].
+// Bootstrap lists the gateways and contact points that listen: servers take no part
+// in the DHT and keep no area records. It implements [roster.Issuer].
 func (m *Manager) Bootstrap() []p2p.Peer {
-	var first, rest []p2p.Peer
+	var out []p2p.Peer
 	for _, e := range m.state().Members {
-		p := p2p.Peer{Key: e.Key, Addrs: slices.Clone(e.Addrs)}
-		switch {
-		case len(e.Addrs) == 0:
-		case e.Roles.Any(roster.Gateway | roster.Contact):
-			first = append(first, p)
-		case e.Roles.Has(roster.Server):
-			rest = append(rest, p)
+		if len(e.Addrs) > 0 && e.Roles.Any(roster.Gateway|roster.Contact) {
+			out = append(out, p2p.Peer{Key: e.Key, Addrs: slices.Clone(e.Addrs)})
 		}
 	}
-	return append(first, rest...)
+	return out
 }
 
 // Certify gives a member its certificate and notes where it is. It implements
