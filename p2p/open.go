@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multistream"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -23,6 +25,37 @@ const (
 	// findTimeout bounds asking the DHT where a peer is.
 	findTimeout = 3 * time.Second
 )
+
+// Opener opens streams; a [Host] is one.
+type Opener interface {
+	Open(ctx context.Context, to Peer, p Protocol) (*Stream, error)
+}
+
+// Call asks one question on a stream of its own: it sends ask and receives into
+// answer, at most maxBytes. It ends early with ctx's error. Whether the answer is
+// a failure is the caller's to see.
+func Call(ctx context.Context, o Opener, to Peer, p Protocol, ask, answer proto.Message, maxBytes int) error {
+	s, err := o.Open(ctx, to, p)
+	if err != nil {
+		return err
+	}
+	defer s.ResetOn(ctx)()
+	if err = s.Send(ask); err == nil {
+		err = s.Receive(answer, maxBytes)
+	}
+	if err != nil {
+		s.Reset()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("no answer: %w", io.ErrUnexpectedEOF)
+		}
+		return err
+	}
+	_ = s.Close() // the answer is whole; how the stream ends changes nothing
+	return nil
+}
 
 // Open starts a stream to peer, over the connection there is or a new one:
 // TCP addresses are tried before QUIC ones, addresses that worked in the last

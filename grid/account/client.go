@@ -14,7 +14,7 @@ import (
 
 // A Host opens streams as one key. [p2p.Host] is one.
 type Host interface {
-	Open(ctx context.Context, to p2p.Peer, protocol p2p.Protocol) (*p2p.Stream, error)
+	p2p.Opener
 	Key() caps.PublicKey
 }
 
@@ -111,13 +111,17 @@ func (c *Client) PostAll(ctx context.Context, approver p2p.Peer, vs []sealed.Sea
 	defer s.Close() //nolint:errcheck // every answer is in; how the stream ends changes nothing
 	defer s.ResetOn(ctx)()
 	for i, v := range vs {
-		answer, err := exchange(s, &pb.Request{Kind: &pb.Request_Post{Post: &pb.Post{Voucher: v.Bytes}}}, maxAnswerBytes)
-		if err != nil && !isRemote(err) {
+		var answer pb.Answer
+		err := s.Send(&pb.Request{Kind: &pb.Request_Post{Post: &pb.Post{Voucher: v.Bytes}}})
+		if err == nil {
+			err = s.Receive(&answer, maxAnswerBytes)
+		}
+		if err != nil {
 			s.Reset()
 			return fmt.Errorf("posting to %s: %w", approver.Key, err)
 		}
 		var r sealed.Sealed[billing.Receipt]
-		if err == nil {
+		if err = refusalIn(&answer); err == nil {
 			r, err = checkReceipt(approver.Key, v, answer.GetReceipt())
 		}
 		done(i, r, err)
@@ -229,39 +233,23 @@ func (c *Client) Status(ctx context.Context, approver p2p.Peer) (Status, error) 
 }
 
 func (c *Client) call(ctx context.Context, to p2p.Peer, req *pb.Request, maxBytes int) (*pb.Answer, error) {
-	s, err := c.host.Open(ctx, to, Protocol)
-	if err != nil {
+	var answer pb.Answer
+	if err := p2p.Call(ctx, c.host, to, Protocol, req, &answer, maxBytes); err != nil {
 		return nil, err
 	}
-	defer s.ResetOn(ctx)()
-	answer, err := exchange(s, req, maxBytes)
-	if err != nil && !isRemote(err) {
-		s.Reset()
-		return nil, err
-	}
-	_ = s.Close() // the answer is whole; how the stream ends changes nothing
-	return answer, err
+	return &answer, refusalIn(&answer)
 }
 
-// exchange sends one request and reads its answer; a refusal is a *p2p.RemoteError.
-func exchange(s *p2p.Stream, req *pb.Request, maxBytes int) (*pb.Answer, error) {
-	if err := s.Send(req); err != nil {
-		return nil, err
-	}
-	var answer pb.Answer
-	if err := s.Receive(&answer, maxBytes); err != nil {
-		return nil, err
-	}
+// refusalIn is the refusal that an answer holds, a *p2p.RemoteError, or nil.
+func refusalIn(answer *pb.Answer) error {
 	err := p2p.FromFailure(answer.GetFailure())
 	switch {
-	case err == nil:
-		return &answer, nil
 	case errors.Is(err, p2p.ErrUnpaid):
-		err = &refusal{sentinel: ErrCredit, err: err}
+		return &refusal{sentinel: ErrCredit, err: err}
 	case errors.Is(err, p2p.ErrConflict):
-		err = &refusal{sentinel: ErrTariff, err: err}
+		return &refusal{sentinel: ErrTariff, err: err}
 	}
-	return nil, err
+	return err
 }
 
 // refusal is what the approver said, with the sentinel it stands for.

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"sync"
 
-	"trunkline/billing"
-	"trunkline/billing/sealed"
 	"trunkline/caps"
 	"trunkline/p2p/durable"
 )
@@ -79,13 +77,9 @@ func (e *Epochs) Observe(approver caps.PublicKey, epoch uint64) error {
 }
 
 // Check refuses an approval of a lower epoch than was seen of its approver, and
-// takes note of a higher one, which its signature vouches for. Error: ErrEpoch.
-func (e *Epochs) Check(a sealed.Sealed[billing.Approval]) error {
-	return e.CheckEpoch(a.Value.Approver, a.Value.Epoch)
-}
-
-// CheckEpoch is [Epochs.Check] for an approval whose signature was checked before.
-func (e *Epochs) CheckEpoch(approver caps.PublicKey, epoch uint64) error {
+// takes note of a higher one: its signature, checked before, vouches for it.
+// Error: ErrEpoch.
+func (e *Epochs) Check(approver caps.PublicKey, epoch uint64) error {
 	e.mu.Lock()
 	had := e.highest[approver]
 	e.mu.Unlock()

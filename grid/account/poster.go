@@ -52,8 +52,7 @@ type PosterConfig struct {
 //
 // Safe for concurrent use.
 type Poster struct {
-	cfg  PosterConfig
-	kick chan struct{} // capacity 1
+	cfg PosterConfig
 
 	mu      sync.Mutex // held through a round
 	resting map[[32]byte]time.Time
@@ -69,16 +68,7 @@ func NewPoster(cfg PosterConfig) *Poster {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Poster{cfg: cfg, kick: make(chan struct{}, 1), resting: make(map[[32]byte]time.Time)}
-}
-
-// Kick asks for a round soon, for example when a channel has gone idle. It does
-// not wait.
-func (p *Poster) Kick() {
-	select {
-	case p.kick <- struct{}{}:
-	default: // a round is coming anyway
-	}
+	return &Poster{cfg: cfg, resting: make(map[[32]byte]time.Time)}
 }
 
 // A Round says what one round of posting achieved.
@@ -185,9 +175,9 @@ func (p *Poster) learnEpoch(ctx context.Context, approver caps.PublicKey) error 
 	return p.cfg.Epochs.Observe(approver, st.Epoch)
 }
 
-// Run posts until ctx ends: at once, with each interval and each kick, less often
-// while that fails. It returns nil; the last round is the caller's to ask for, with
-// a context of its own.
+// Run posts until ctx ends: at once and with each interval, less often while that
+// fails. It returns nil; the last round is the caller's to ask for, with a context
+// of its own.
 func (p *Poster) Run(ctx context.Context) error {
 	wait := p.cfg.Interval
 	timer := time.NewTimer(0)
@@ -196,7 +186,6 @@ func (p *Poster) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.kick:
 		case <-timer.C:
 		}
 		step, cancel := context.WithTimeout(ctx, time.Minute)

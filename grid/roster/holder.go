@@ -29,7 +29,7 @@ type HolderConfig struct {
 	// Path is the file that keeps the newest roster and the ratchet. Its folder exists.
 	Path string
 	// Host opens streams for refreshing. Nil: Refresh fails, everything else works.
-	Host Opener
+	Host p2p.Opener
 	// Manager are address hints for the manager, for the time before a roster
 	// has told any; its key may be zero once a roster was held.
 	Manager p2p.Peer

@@ -22,11 +22,6 @@ const (
 	certificateBytes = 1 << 10
 )
 
-// An Opener opens streams. [p2p.Host] is one.
-type Opener interface {
-	Open(ctx context.Context, to p2p.Peer, protocol p2p.Protocol) (*p2p.Stream, error)
-}
-
 // A Source has the newest roster known here. A [Holder] is one, a manager another.
 // Safe for concurrent use.
 type Source interface {
@@ -200,7 +195,7 @@ type Answer struct {
 //
 // Errors: ErrNotMember, if the answerer does not know the caller; transport
 // errors. What comes back still has to be opened.
-func Fetch(ctx context.Context, o Opener, from p2p.Peer, ask Ask) (Answer, error) {
+func Fetch(ctx context.Context, o p2p.Opener, from p2p.Peer, ask Ask) (Answer, error) {
 	return call(ctx, o, from, &pb.Request{Kind: &pb.Request_Get{Get: &pb.Get{
 		Area:               keyBytes(ask.Area.Key()),
 		DelegationSequence: ask.Have.Delegation,
@@ -223,7 +218,7 @@ type Joined struct {
 //
 // It may be repeated when the answer got lost: the same key and ticket count once.
 // Errors: ErrExpired, ErrTicket, ErrTicketUsed, and those of [Open].
-func Join(ctx context.Context, o Opener, self caps.PublicKey, t Ticket, name string, addrs []string, now time.Time) (Joined, error) {
+func Join(ctx context.Context, o p2p.Opener, self caps.PublicKey, t Ticket, name string, addrs []string, now time.Time) (Joined, error) {
 	if t.Expired(now) {
 		return Joined{}, fmt.Errorf("ticket ended %s: %w; ask the grid's manager for a new one", stamp(t.Expires), ErrExpired)
 	}
@@ -259,25 +254,11 @@ func Join(ctx context.Context, o Opener, self caps.PublicKey, t Ticket, name str
 	return Joined{Roster: v, Certificate: cert, Bootstrap: a.Bootstrap}, nil
 }
 
-func call(ctx context.Context, o Opener, to p2p.Peer, req *pb.Request) (_ Answer, err error) {
-	stream, err := o.Open(ctx, to, Protocol)
-	if err != nil {
-		return Answer{}, fmt.Errorf("calling %s: %w", to.Key, err)
-	}
-	defer stream.ResetOn(ctx)()
-	defer func() {
-		if err != nil {
-			stream.Reset()
-		}
-	}()
-	if err := stream.Send(req); err != nil {
+func call(ctx context.Context, o p2p.Opener, to p2p.Peer, req *pb.Request) (Answer, error) {
+	var a pb.Answer
+	if err := p2p.Call(ctx, o, to, Protocol, req, &a, maxAnswerBytes); err != nil {
 		return Answer{}, fmt.Errorf("asking %s: %w", to.Key, err)
 	}
-	var a pb.Answer
-	if err := stream.Receive(&a, maxAnswerBytes); err != nil {
-		return Answer{}, fmt.Errorf("reading the answer of %s: %w", to.Key, err)
-	}
-	_ = stream.Close() // the answer is whole; how the stream ends changes nothing
 	return parseAnswer(&a)
 }
 

@@ -20,11 +20,6 @@ var Protocol = p2p.Protocol{ID: "/trunkline/area/1", MaxStreamsPerPeer: 8, StepT
 // maxMessage bounds a request and a response.
 const maxMessage = 8192
 
-// Opener opens streams; *[p2p.Host] is one.
-type Opener interface {
-	Open(ctx context.Context, to p2p.Peer, p p2p.Protocol) (*p2p.Stream, error)
-}
-
 // Directory serves copies of records to anybody. Copies prove themselves, so
 // that serving them needs no trust, and asking for them none either.
 type Directory struct {
@@ -134,8 +129,8 @@ func areaFrom(b []byte) (caps.AreaCode, error) {
 // Lookup asks one directory for its copy of area's record. The answer is not
 // checked: open it. A directory that has none gives an error that matches
 // [p2p.ErrNotFound].
-func Lookup(ctx context.Context, h Opener, directory p2p.Peer, area caps.AreaCode) (Record, error) {
-	answer, err := ask(ctx, h, directory, &pb.Request{Ask: &pb.Request_Lookup{Lookup: area.Key().Bytes()}})
+func Lookup(ctx context.Context, o p2p.Opener, directory p2p.Peer, area caps.AreaCode) (Record, error) {
+	answer, err := ask(ctx, o, directory, &pb.Request{Ask: &pb.Request_Lookup{Lookup: area.Key().Bytes()}})
 	if err != nil {
 		return Record{}, fmt.Errorf("asking directory %s: %w", directory.Key, err)
 	}
@@ -147,8 +142,8 @@ func Lookup(ctx context.Context, h Opener, directory p2p.Peer, area caps.AreaCod
 }
 
 // Offer gives one directory a record to keep.
-func Offer(ctx context.Context, h Opener, directory p2p.Peer, area caps.AreaCode, r Record) error {
-	answer, err := ask(ctx, h, directory, &pb.Request{Ask: &pb.Request_Publish{Publish: &pb.Offer{Area: area.Key().Bytes(), Record: r.proto()}}})
+func Offer(ctx context.Context, o p2p.Opener, directory p2p.Peer, area caps.AreaCode, r Record) error {
+	answer, err := ask(ctx, o, directory, &pb.Request{Ask: &pb.Request_Publish{Publish: &pb.Offer{Area: area.Key().Bytes(), Record: r.proto()}}})
 	if err != nil {
 		return fmt.Errorf("publishing at directory %s: %w", directory.Key, err)
 	}
@@ -158,21 +153,9 @@ func Offer(ctx context.Context, h Opener, directory p2p.Peer, area caps.AreaCode
 	return nil
 }
 
-func ask(ctx context.Context, h Opener, directory p2p.Peer, m *pb.Request) (*pb.Response, error) {
-	s, err := h.Open(ctx, directory, Protocol)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = s.Close() }() // the answer is in, or lost anyway
-	defer s.ResetOn(ctx)()
-	if err := s.Send(m); err != nil {
-		return nil, err
-	}
+func ask(ctx context.Context, o p2p.Opener, directory p2p.Peer, m *pb.Request) (*pb.Response, error) {
 	var answer pb.Response
-	if err := s.Receive(&answer, maxMessage); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+	if err := p2p.Call(ctx, o, directory, Protocol, m, &answer, maxMessage); err != nil {
 		return nil, err
 	}
 	if f := answer.GetFailure(); f != nil {

@@ -34,7 +34,7 @@ type Config struct {
 	// DHT is asked and published to; nil for none.
 	DHT DHT
 	// Host opens streams to Directories.
-	Host Opener
+	Host p2p.Opener
 	// Directories returns who is asked and published to, now: clearinghouses, and contact
 	// points that are known beforehand.
 	Directories func() []p2p.Peer

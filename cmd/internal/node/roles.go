@@ -38,7 +38,7 @@ func (d *daemon) openContact(ctx context.Context) error {
 			if _, ok := d.approver(approver); !ok || approver == d.managerKey() {
 				return fmt.Errorf("this grid does not settle with it: %w", p2p.ErrDenied)
 			}
-			return d.epochs.CheckEpoch(approver, epoch)
+			return d.epochs.Check(approver, epoch)
 		},
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func (d *daemon) openGateway(ctx context.Context) error {
 			if approver != d.managerKey() {
 				return fmt.Errorf("it is not this grid's manager: %w", p2p.ErrDenied)
 			}
-			return d.epochs.CheckEpoch(approver, epoch)
+			return d.epochs.Check(approver, epoch)
 		},
 	})
 }
