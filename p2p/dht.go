@@ -37,9 +37,6 @@ const (
 	maxNeighboursPerTable  = 8
 )
 
-// ErrNoDHT says that the host was made without [Config.DHT].
-var ErrNoDHT = errors.New("this host takes no part in the DHT")
-
 // RecordValidator checks records of one kind before they are stored, passed
 // on or used. It must be safe for concurrent use.
 type RecordValidator interface {

@@ -61,20 +61,22 @@ var (
 
 // Errors of this package that never cross the wire.
 var (
-	// ErrUnreachable says that no address of a peer answered; the error that
+	// ErrUnreachable means that no address of a peer answered; the error that
 	// wraps it, an [UnreachableError], says what was tried.
 	ErrUnreachable = errors.New("peer is unreachable")
-	// ErrStepTimeout says that the other side let a step's deadline pass.
+	// ErrStepTimeout means that the other side let a step's deadline pass.
 	ErrStepTimeout = errors.New("peer went silent")
-	// ErrClosed says that the host is closed.
+	// ErrNoDHT means that the host was made without [Config.DHT].
+	ErrNoDHT = errors.New("this host takes no part in the DHT")
+	// ErrClosed means that the host is closed.
 	ErrClosed = errors.New("host is closed")
-	// ErrReset says that the stream was reset by one side without a kind.
+	// ErrReset means that the stream was reset by one side without a kind.
 	ErrReset = errors.New("stream was reset")
-	// ErrPeer says that a peer's text or fields are not a peer.
+	// ErrPeer means that a peer's text or fields are not a peer.
 	ErrPeer = errors.New("not a peer address")
-	// ErrConfig says that a Config cannot make a host.
+	// ErrConfig means that a Config cannot make a host.
 	ErrConfig = errors.New("bad p2p configuration")
-	// ErrFrame says that a frame's length is not a minimal varint.
+	// ErrFrame means that a frame's length is not a minimal varint.
 	ErrFrame = Malformed.New("frame length is not minimal")
 )
 

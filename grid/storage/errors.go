@@ -22,37 +22,37 @@ func (r *refusal) Unwrap() error { return r.kind }
 // What callers of a [Store] and of a [Remote] branch on with errors.Is. A Remote's errors match the same
 // values as the Store's, and the p2p kind that each has.
 var (
-	// ErrNotFound: no such share, or no share of that storage index.
+	// ErrNotFound means that there is no such share, or no share of that storage index.
 	ErrNotFound error = &refusal{1, p2p.NotFound, "no such share"}
-	// ErrRange: a range does not lie within the share.
+	// ErrRange means that a range does not lie within the share.
 	ErrRange error = &refusal{2, p2p.TooLarge, "the range does not lie within the share"}
-	// ErrMutable: the storage index holds mutable shares.
+	// ErrMutable means that the storage index holds mutable shares.
 	ErrMutable error = &refusal{3, p2p.Unsupported, "the storage index holds mutable shares, which are not served yet"}
-	// ErrNoSpace: the disk, its reserve or the configured maximum leaves no room.
+	// ErrNoSpace means that the disk, its reserve or the configured maximum leaves no room.
 	ErrNoSpace error = &refusal{4, p2p.Refused, "no space left for shares"}
-	// ErrReadOnly: the store was opened read-only.
+	// ErrReadOnly means that the store was opened read-only.
 	ErrReadOnly error = &refusal{5, p2p.Unsupported, "the server takes no shares, it is read-only"}
-	// ErrIncomplete: a commit came before every byte of the share was written.
+	// ErrIncomplete means that a commit came before every byte of the share was written.
 	ErrIncomplete error = &refusal{6, p2p.Conflict, "the share is not complete"}
-	// ErrConflict: bytes written twice differ, or something else stands in the share's place.
+	// ErrConflict means that bytes written twice differ, or something else stands in the share's place.
 	ErrConflict error = &refusal{7, p2p.Conflict, "the bytes conflict with what is stored"}
-	// ErrNoUpload: the share is not being uploaded by the caller, or its upload was given up.
+	// ErrNoUpload means that the share is not being uploaded by the caller, or its upload was given up.
 	ErrNoUpload error = &refusal{8, p2p.NotFound, "no such upload in progress"}
-	// ErrTooMany: a bound on uploads, leases, gaps or advisories is reached.
+	// ErrTooMany means that a bound on uploads, leases, gaps or advisories is reached.
 	ErrTooMany error = &refusal{9, p2p.Busy, "too many of them"}
-	// ErrFailed: an earlier sync failed; the store takes no writes until it is opened again.
+	// ErrFailed means that an earlier sync failed; the store takes no writes until it is opened again.
 	ErrFailed error = &refusal{10, p2p.Unavailable, "a disk sync failed, the server takes no writes until it is restarted"}
-	// ErrDamaged: a share's file is not a container that can be read.
+	// ErrDamaged means that a share's file is not a container that can be read.
 	ErrDamaged error = &refusal{11, p2p.Integrity, "the share's file is damaged"}
-	// ErrInvalid: an argument or a field of a request is out of bounds.
+	// ErrInvalid means that an argument or a field of a request is out of bounds.
 	ErrInvalid error = &refusal{12, p2p.Malformed, "invalid request"}
 )
 
 // Errors that do not cross the wire.
 var (
-	// ErrClosed: the store or remote was closed.
-	ErrClosed = errors.New("storage: closed")
-	// ErrLocked: another process has the directory open for writing.
+	// ErrClosed means that the store or remote was closed.
+	ErrClosed = errors.New("storage is closed")
+	// ErrLocked means that another process has the directory open for writing.
 	ErrLocked = errors.New("the storage directory is in use by another process")
 )
 

@@ -83,7 +83,7 @@ func (c *session) handle(r *pb.Request) error {
 func (c *session) logFailure(err error) {
 	switch p2p.KindOf(err) {
 	case p2p.Internal, p2p.Integrity, p2p.Unavailable:
-		c.store.log.Error("request failed", "peer_id", c.peer.String(), "err", err)
+		c.store.log.Error("request failed", "peer_id", c.peer.String(), "error", err)
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *Store) readable(si caps.StorageIndex) ([]storedShare, error) {
 			stored = append(stored, storedShare{num: num, size: share.Size()})
 			share.Close()
 		case errors.Is(err, ErrDamaged):
-			s.log.Warn("share file is damaged", "share", num, "err", err)
+			s.log.Warn("share file is damaged", "share", num, "error", err)
 			stored = append(stored, storedShare{num: num, damaged: true})
 		case errors.Is(err, ErrNotFound): // removed since it was listed
 		default:

@@ -208,7 +208,7 @@ func (s *Store) fail(err error) {
 	defer s.mu.Unlock()
 	if !s.failed {
 		s.failed = true
-		s.log.Error("disk sync failed, the store takes no more writes", "err", err)
+		s.log.Error("disk sync failed, the store takes no more writes", "error", err)
 	}
 }
 

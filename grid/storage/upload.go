@@ -213,7 +213,7 @@ func (u *Upload) end(err error) {
 	}
 	if err != nil {
 		if rerr := s.disk.Remove(u.name); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			s.log.Warn("an abandoned upload could not be removed, it will be at the next start", "err", rerr)
+			s.log.Warn("an abandoned upload could not be removed, it will be at the next start", "error", rerr)
 		}
 	}
 

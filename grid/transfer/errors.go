@@ -8,29 +8,29 @@ import (
 )
 
 var (
-	// ErrNoShares: no server that answered has a share of the file. It comes
+	// ErrNoShares means that no server that answered has a share of the file. It comes
 	// as a [NotEnoughSharesError] with Found 0.
 	ErrNoShares = errors.New("no shares found")
-	// ErrNotEnoughShares: fewer than k good shares could be reached. It comes
+	// ErrNotEnoughShares means that fewer than k good shares could be reached. It comes
 	// as a [NotEnoughSharesError].
 	ErrNotEnoughShares = errors.New("not enough shares")
-	// ErrUnhappy: the shares cannot be spread over enough servers. It comes
+	// ErrUnhappy means that the shares cannot be spread over enough servers. It comes
 	// as an [UnhappyError].
 	ErrUnhappy = errors.New("not enough servers took shares")
-	// ErrCorrupt: a share is not what the cap says. It is the reason in a
+	// ErrCorrupt means that a share is not what the cap says. It is the reason in a
 	// [Blame] for a server that lied.
 	ErrCorrupt = errors.New("share is corrupt")
-	// ErrInconsistent: the blocks are what the uploader made, but what they
+	// ErrInconsistent means that the blocks are what the uploader made, but what they
 	// decode to is not: the file was made wrong on purpose, and no server is
 	// to blame.
 	ErrInconsistent = errors.New("the file's shares do not belong together")
-	// ErrRange: the segments asked for do not lie within the file.
+	// ErrRange means that the segments asked for do not lie within the file.
 	ErrRange = errors.New("no such segments")
-	// ErrClosed: the file was closed.
+	// ErrClosed means that the file was closed.
 	ErrClosed = errors.New("file is closed")
-	// ErrConfig: a parameter of an upload is out of range.
+	// ErrConfig means that a parameter of an upload is out of range.
 	ErrConfig = errors.New("upload parameters out of range")
-	// ErrSourceChanged: the plaintext read while encoding was not the one
+	// ErrSourceChanged means that the plaintext read while encoding was not the one
 	// the key was computed from, or the source ended early.
 	ErrSourceChanged = errors.New("the file changed while it was being read")
 )

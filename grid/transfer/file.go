@@ -421,7 +421,7 @@ func (f *File) note(b Blame) {
 		}
 	}
 	f.blamed = append(f.blamed, b)
-	f.cfg.Logger.Warn("share not usable", "peer_id", b.Server.String(), "share", b.Share, "reason", b.Reason.Error())
+	f.cfg.Logger.Warn("share not usable", "peer_id", b.Server.String(), "share", b.Share, "error", b.Reason)
 }
 
 // The functions below take the lock themselves.
@@ -457,7 +457,7 @@ func (f *File) accuse(s *source, reason error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), adviseTimeout)
 		defer cancel()
 		if err := s.peer.server.Advise(ctx, f.si, s.num, reason.Error()); err != nil {
-			f.cfg.Logger.Debug("corruption advisory not delivered", "peer_id", s.peer.server.Key().String(), "reason", err.Error())
+			f.cfg.Logger.Debug("corruption advisory not delivered", "peer_id", s.peer.server.Key().String(), "error", err)
 		}
 	}()
 }

@@ -285,7 +285,7 @@ func (p *placer) failed(t *target, err error) {
 	t.dead = true
 	t.takes = false
 	p.lost = append(p.lost, Blame{t.server.Key(), -1, err})
-	p.cfg.Logger.Warn("server failed during an upload", "peer_id", t.server.Key().String(), "reason", err.Error())
+	p.cfg.Logger.Warn("server failed during an upload", "peer_id", t.server.Key().String(), "error", err)
 }
 
 // abandon gives up one share on a target that failed over it, and has the
@@ -296,7 +296,7 @@ func (p *placer) abandon(ctx context.Context, t *target, share int, reason error
 	t.takes = false
 	p.lost = append(p.lost, Blame{t.server.Key(), share, reason})
 	p.mu.Unlock()
-	p.cfg.Logger.Warn("server failed during an upload", "peer_id", t.server.Key().String(), "share", share, "reason", reason.Error())
+	p.cfg.Logger.Warn("server failed during an upload", "peer_id", t.server.Key().String(), "share", share, "error", reason)
 	p.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 		defer cancel()
@@ -306,7 +306,7 @@ func (p *placer) abandon(ctx context.Context, t *target, share int, reason error
 
 func (p *placer) abortShare(ctx context.Context, t *target, share int) {
 	if err := t.server.Abort(ctx, p.si, share); err != nil {
-		p.cfg.Logger.Debug("upload not aborted", "peer_id", t.server.Key().String(), "share", share, "reason", err.Error())
+		p.cfg.Logger.Debug("upload not aborted", "peer_id", t.server.Key().String(), "share", share, "error", err)
 	}
 }
 
@@ -374,7 +374,7 @@ func (p *placer) lease(ctx context.Context) {
 		}
 		wg.Go(func() {
 			if err := t.server.AddLease(ctx, p.si, t.renew, t.cancel); err != nil {
-				p.cfg.Logger.Warn("lease not renewed", "peer_id", t.server.Key().String(), "reason", err.Error())
+				p.cfg.Logger.Warn("lease not renewed", "peer_id", t.server.Key().String(), "error", err)
 			}
 		})
 	}
