@@ -182,7 +182,7 @@ func TestSentence(t *testing.T) {
 		"cap_long":         {"x ro.URI:LD:k51+k52:SSK:a:b", "x ro.URI:…"},
 		"prefix_alone":     {`it does not begin with "URI:"`, `it does not begin with "URI:"`},
 		"ticket":           {"bad trunkline-ticket:aebagbaf", "bad trunkline-ticket:…"},
-		"joined":           {"posting: away\nasking: away", "posting: away; asking: away"},
+		"joined":           {"posting: away\nasking: away", "posting: away; and 1 more"},
 		"space":            {"  x \n", "x"},
 		"nothing_but_kind": {"malformed: internal", "malformed: internal"},
 	} {

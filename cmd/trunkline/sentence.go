@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // A capability or a ticket typed in the wrong place is a password in the wrong place; it is not repeated.
 func sentence(text string) string {
 	text = secretText().ReplaceAllString(strings.TrimSpace(text), "$1…")
-	text = strings.ReplaceAll(text, "\n", "; ") // several errors, joined
+	text, others, joined := strings.Cut(text, "\n") // several errors, of which the first came first
 	parts := strings.Split(text, ": ")
 	kept := parts[:0:0]
 	answered := false // said so already; later answers are part of what it said
@@ -37,10 +38,13 @@ func sentence(text string) string {
 	for len(kept) > 0 && kept[len(kept)-1] == peerAnswered {
 		kept = kept[:len(kept)-1]
 	}
-	if len(kept) == 0 {
-		return text
+	if len(kept) > 0 {
+		text = strings.Join(kept, ": ")
 	}
-	return strings.Join(kept, ": ")
+	if joined {
+		text += fmt.Sprintf("; and %d more", 1+strings.Count(others, "\n"))
+	}
+	return text
 }
 
 // names tells whether a part says itself whom it is about: "area x charges 3" after "area x", "peer 12D3KooWabc is

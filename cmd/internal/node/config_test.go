@@ -108,7 +108,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		text string
 		want []string // what the error says
 	}{
-		"unknown_key":         {"name = 'x'\nnmae = 'y'\n", []string{"unknown key", "2| nmae"}},
+		"unknown_key":         {"name = 'x'\nnaem = 'y'\n", []string{"unknown key", "2| naem"}},
 		"unknown_section":     {"[gird]\narea = ''\n", []string{"unknown key", "1| [gird]"}},
 		"unknown_in_section":  {"[client]\nneded = 3\n", []string{"unknown key", "2| neded"}},
 		"syntax":              {"name = \n", []string{"line 1 column"}},
