@@ -161,8 +161,8 @@ func (e *RemoteError) Is(target error) bool {
 }
 
 // KindOf returns the kind that err would have on the wire: the first
-// [ErrorKind] or [RemoteError] in its chain, else Unavailable for deadlines
-// and lost peers, else Internal. The kind of nil is 0.
+// [ErrorKind] or [RemoteError] in its chain, else Unavailable for deadlines,
+// lost peers and streams that broke off, else Internal. The kind of nil is 0.
 func KindOf(err error) ErrorKind {
 	if err == nil {
 		return 0
@@ -177,7 +177,8 @@ func KindOf(err error) ErrorKind {
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, ErrStepTimeout), errors.Is(err, ErrUnreachable), errors.Is(err, ErrClosed):
+		errors.Is(err, ErrStepTimeout), errors.Is(err, ErrUnreachable), errors.Is(err, ErrClosed),
+		errors.Is(err, ErrReset), errors.Is(err, io.ErrUnexpectedEOF):
 		return Unavailable
 	}
 	return Internal

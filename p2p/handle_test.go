@@ -185,12 +185,12 @@ func TestHostilePeers(t *testing.T) {
 		{"2^64-1", binary.AppendUvarint(nil, 1<<64-1), false, p2p.ErrTooLarge, p2p.ErrTooLarge},
 		{"not minimal", []byte{0x81, 0}, false, p2p.ErrFrame, p2p.ErrMalformed},
 		{"not a message", []byte{1, 0xff}, false, p2p.ErrMalformed, p2p.ErrMalformed},
-		{"cut off", []byte{5, 8}, true, io.ErrUnexpectedEOF, p2p.ErrInternal},
+		{"cut off", []byte{5, 8}, true, io.ErrUnexpectedEOF, p2p.ErrUnavailable},
 		{"silence", nil, false, p2p.ErrStepTimeout, p2p.ErrUnavailable},
 		{"silence in a length", []byte{0x80}, false, p2p.ErrStepTimeout, p2p.ErrUnavailable},
 		{"silence in a message", []byte{5, 8}, false, p2p.ErrStepTimeout, p2p.ErrUnavailable},
 		{"silence in data", append([]byte{0}, make([]byte, 1000)...), false, p2p.ErrStepTimeout, p2p.ErrUnavailable},
-		{"cut off in data", append([]byte{0}, make([]byte, 1000)...), true, io.ErrUnexpectedEOF, p2p.ErrInternal},
+		{"cut off in data", append([]byte{0}, make([]byte, 1000)...), true, io.ErrUnexpectedEOF, p2p.ErrUnavailable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := rawStream(t, hosts[1], hosts[0], p)
