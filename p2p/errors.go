@@ -70,8 +70,9 @@ var (
 	ErrNoDHT = errors.New("this host takes no part in the DHT")
 	// ErrClosed means that the host is closed.
 	ErrClosed = errors.New("host is closed")
-	// ErrReset means that the stream was reset by one side without a kind.
-	ErrReset = errors.New("stream was reset")
+	// ErrReset means that the stream was reset by one side without a kind, or
+	// ended with its connection.
+	ErrReset = Unavailable.New("stream was reset")
 	// ErrPeer means that a peer's text or fields are not a peer.
 	ErrPeer = errors.New("not a peer address")
 	// ErrConfig means that a Config cannot make a host.
@@ -178,7 +179,7 @@ func KindOf(err error) ErrorKind {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, ErrStepTimeout), errors.Is(err, ErrUnreachable), errors.Is(err, ErrClosed),
-		errors.Is(err, ErrReset), errors.Is(err, io.ErrUnexpectedEOF):
+		errors.Is(err, io.ErrUnexpectedEOF):
 		return Unavailable
 	}
 	return Internal
@@ -292,8 +293,8 @@ func streamError(err error) error {
 			return &RemoteError{Kind: Unsupported}
 		}
 	}
-	if errors.Is(err, network.ErrReset) {
-		return &streamFailure{ErrReset, err}
+	if KindOf(err) != Internal { // a frame that is not what it should be
+		return err
 	}
-	return err
+	return &streamFailure{ErrReset, err}
 }

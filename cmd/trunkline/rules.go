@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"slices"
 	"syscall"
@@ -144,6 +145,6 @@ var rules = []rule{
 	match(exitNotFound, "check the area code and the cap; \"trunkline area show AREA\" shows who was asked", p2p.ErrNotFound),
 	match(exitBusy, "try again in a moment", p2p.ErrBusy),
 	match(exitTemporary, "a price or a member changed a moment ago; try again in a minute", p2p.ErrConflict),
-	match(exitTemporary, "try again later", p2p.ErrUnavailable, p2p.ErrUnreachable, p2p.ErrStepTimeout, roster.ErrUnreachable),
+	match(exitTemporary, "try again later", p2p.ErrUnavailable, p2p.ErrUnreachable, p2p.ErrStepTimeout, io.ErrUnexpectedEOF, roster.ErrUnreachable),
 	match(exitVersion, "the other side speaks another version", p2p.ErrUnsupported),
 }
