@@ -1,10 +1,7 @@
 package caps_test
 
 import (
-	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,31 +45,4 @@ func goList(t *testing.T, args ...string) []string {
 		t.Fatalf("go list: %v: %s", err, stderr.String())
 	}
 	return strings.Fields(string(out))
-}
-
-// A fuzz target without stored seeds tests nothing in an ordinary run, and passes.
-func TestFuzzTargetsHaveSeeds(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
-	found := 0
-	for _, name := range files {
-		source, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range target.FindAllStringSubmatch(string(source), -1) {
-			found++
-			seeds, err := os.ReadDir(filepath.Join("testdata", "fuzz", m[1]))
-			if err != nil || len(seeds) < 4 {
-				t.Errorf("%s has %d seeds: %v", m[1], len(seeds), err)
-			}
-		}
-	}
-	if found < 6 {
-		t.Errorf("only %d fuzz targets found", found)
-	}
 }
