@@ -27,7 +27,7 @@ var (
 	// ErrRange means that a range does not lie within the share.
 	ErrRange error = &refusal{2, p2p.TooLarge, "the range does not lie within the share"}
 	// ErrMutable means that the storage index holds mutable shares.
-	ErrMutable error = &refusal{3, p2p.Unsupported, "the storage index holds mutable shares, which are not served yet"}
+	ErrMutable error = &refusal{3, p2p.Unsupported, "the storage index holds mutable shares"}
 	// ErrNoSpace means that the disk, its reserve or the configured maximum leaves no room.
 	ErrNoSpace error = &refusal{4, p2p.Refused, "no space left for shares"}
 	// ErrReadOnly means that the store was opened read-only.
@@ -46,6 +46,11 @@ var (
 	ErrDamaged error = &refusal{11, p2p.Integrity, "the share's file is damaged"}
 	// ErrInvalid means that an argument or a field of a request is out of bounds.
 	ErrInvalid error = &refusal{12, p2p.Malformed, "invalid request"}
+	// ErrEnabler means that the shares of a slot were made with another write enabler: by another writer, or for a
+	// server with another id.
+	ErrEnabler error = &refusal{13, p2p.Denied, "the write enabler is not the slot's"}
+	// ErrImmutable means that the storage index holds immutable shares.
+	ErrImmutable error = &refusal{14, p2p.Unsupported, "the storage index holds immutable shares"}
 )
 
 // Errors that do not cross the wire.
@@ -59,7 +64,7 @@ var (
 // reasons has each refusal at its number less one.
 var reasons = [...]error{
 	ErrNotFound, ErrRange, ErrMutable, ErrNoSpace, ErrReadOnly, ErrIncomplete, ErrConflict,
-	ErrNoUpload, ErrTooMany, ErrFailed, ErrDamaged, ErrInvalid,
+	ErrNoUpload, ErrTooMany, ErrFailed, ErrDamaged, ErrInvalid, ErrEnabler, ErrImmutable,
 }
 
 // reasonOf is the number that err has on the wire, 0 if it is none of ours.

@@ -62,6 +62,19 @@ func (r *Remote) Key() caps.PublicKey { return r.peer.Key }
 // PeerID20 is the server's seed.
 func (r *Remote) PeerID20() [20]byte { return r.seed }
 
+// PermutationSeed is the same.
+func (r *Remote) PermutationSeed() []byte { return r.seed[:] }
+
+// ReadSlot reads ranges of mutable shares; see transfer.Server.
+func (r *Remote) ReadSlot(ctx context.Context, si caps.StorageIndex, nums []int, ranges []Range) (map[int][][]byte, error) {
+	return nil, ErrReadOnly
+}
+
+// TestWrite changes mutable shares; see transfer.Server.
+func (r *Remote) TestWrite(ctx context.Context, si caps.StorageIndex, t TestWrite) (TestWriteResult, error) {
+	return TestWriteResult{}, ErrReadOnly
+}
+
 // Close ends every call and stream, uploads included, and waits for them.
 func (r *Remote) Close() error {
 	r.mu.Lock()

@@ -19,10 +19,14 @@ import (
 type Server interface {
 	// Key is the server's account.
 	Key() caps.PublicKey
-	// PeerID20 is the server's 20-byte seed: it goes into the permuted order
-	// and into lease secrets, and never changes.
+	// PeerID20 is the server's 20-byte id, which goes into lease secrets and
+	// write enablers and never changes.
 	PeerID20() [20]byte
-	// Shares lists the shares the server has of si; none is no error.
+	// PermutationSeed places the server in the permuted order. Ours have
+	// their PeerID20 there, a Tahoe server what it announces.
+	PermutationSeed() []byte
+	// Shares lists the immutable shares the server has of si; none is no
+	// error.
 	Shares(ctx context.Context, si caps.StorageIndex) ([]storage.ShareInfo, error)
 	// Read fills dst[i], whose length is ranges[i].Length, in one round trip.
 	// A short read is an error.
@@ -40,12 +44,21 @@ type Server interface {
 	Abort(ctx context.Context, si caps.StorageIndex, num int) error
 	// AddLease adds or renews a lease on all shares of si.
 	AddLease(ctx context.Context, si caps.StorageIndex, renew, cancel [32]byte) error
-	// Advise tells the server that a share it served is corrupt.
+	// ReadSlot reads ranges of the mutable shares of si: of those in nums
+	// that exist, or of all if nums is empty; by share number, each range cut
+	// at the end of the share. None is no error. The caller owns the result.
+	ReadSlot(ctx context.Context, si caps.StorageIndex, nums []int, ranges []storage.Range) (map[int][][]byte, error)
+	// TestWrite changes the mutable shares of si if every test holds, all or
+	// nothing, durably. After an error that is no refusal (storage.ErrEnabler,
+	// ErrNoSpace, ErrReadOnly, …) it may have happened or not.
+	TestWrite(ctx context.Context, si caps.StorageIndex, t storage.TestWrite) (storage.TestWriteResult, error)
+	// Advise tells the server that a share it served is corrupt, immutable or
+	// mutable.
 	Advise(ctx context.Context, si caps.StorageIndex, num int, reason string) error
 }
 
 // Permute returns the servers in the order in which a file's shares are placed
-// on them and looked for: ascending SHA-1(si ‖ PeerID20). Of servers with one
+// on them and looked for: ascending SHA-1(si ‖ PermutationSeed). Of servers with one
 // key the first stays.
 //
 // Source: tahoe-formats 4.10.
@@ -61,8 +74,7 @@ func Permute(si caps.StorageIndex, servers []Server) []Server {
 			continue
 		}
 		seen[s.Key()] = true
-		seed := s.PeerID20()
-		places = append(places, place{s, sha1.Sum(append(si[:], seed[:]...))}) //nolint:gosec // see the import
+		places = append(places, place{s, sha1.Sum(append(si[:], s.PermutationSeed()...))}) //nolint:gosec // see the import
 	}
 	sort.SliceStable(places, func(i, j int) bool {
 		return bytes.Compare(places[i].rank[:], places[j].rank[:]) < 0

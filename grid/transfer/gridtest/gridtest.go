@@ -206,6 +206,19 @@ func (s *Server) Key() caps.PublicKey { return s.key }
 // PeerID20 implements transfer.Server.
 func (s *Server) PeerID20() [20]byte { return s.seed }
 
+// PermutationSeed implements transfer.Server.
+func (s *Server) PermutationSeed() []byte { return s.seed[:] }
+
+// ReadSlot implements transfer.Server.
+func (s *Server) ReadSlot(ctx context.Context, si caps.StorageIndex, nums []int, ranges []storage.Range) (map[int][][]byte, error) {
+	return nil, storage.ErrReadOnly
+}
+
+// TestWrite implements transfer.Server.
+func (s *Server) TestWrite(ctx context.Context, si caps.StorageIndex, t storage.TestWrite) (storage.TestWriteResult, error) {
+	return storage.TestWriteResult{}, storage.ErrReadOnly
+}
+
 // Shares implements transfer.Server.
 func (s *Server) Shares(ctx context.Context, si caps.StorageIndex) ([]storage.ShareInfo, error) {
 	if err := s.enter(ctx, "Shares", 0); err != nil {
