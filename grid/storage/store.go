@@ -33,6 +33,10 @@ type Config struct {
 	MaxBytes uint64
 	// UploadTimeout is how long an upload may be idle; 0 is DefaultUploadTimeout.
 	UploadTimeout time.Duration
+	// NodeID is the server's 20-byte peer id: it stands in the mutable shares made here, beside the write
+	// enabler that a client derived from it. An adopted Tahoe directory keeps its node's: SHA-1 of the certificate
+	// in private/node.pem.
+	NodeID [20]byte
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 	// Logger gets what an operator should know; nil discards it.

@@ -28,7 +28,7 @@ const (
 type Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the asker; each answer repeats it. Unique among the asker's requests in flight on the
-	// stream; the writes of one share all carry the same one.
+	// stream; the writes of one share all carry the same one, and so do all messages of one test-and-write.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Storage index: exactly 16 bytes.
 	StorageIndex []byte `protobuf:"bytes,2,opt,name=storage_index,json=storageIndex,proto3" json:"storage_index,omitempty"`
@@ -42,6 +42,12 @@ type Request struct {
 	//	*Request_Abort
 	//	*Request_AddLease
 	//	*Request_Advise
+	//	*Request_ReadSlot
+	//	*Request_TestWrite
+	//	*Request_SlotShare
+	//	*Request_SlotWrite
+	//	*Request_SlotApply
+	//	*Request_SlotDrop
 	Body          isRequest_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -170,6 +176,60 @@ func (x *Request) GetAdvise() *Advise {
 	return nil
 }
 
+func (x *Request) GetReadSlot() *ReadSlot {
+	if x != nil {
+		if x, ok := x.Body.(*Request_ReadSlot); ok {
+			return x.ReadSlot
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetTestWrite() *TestWrite {
+	if x != nil {
+		if x, ok := x.Body.(*Request_TestWrite); ok {
+			return x.TestWrite
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetSlotShare() *SlotShare {
+	if x != nil {
+		if x, ok := x.Body.(*Request_SlotShare); ok {
+			return x.SlotShare
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetSlotWrite() *SlotWrite {
+	if x != nil {
+		if x, ok := x.Body.(*Request_SlotWrite); ok {
+			return x.SlotWrite
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetSlotApply() *SlotApply {
+	if x != nil {
+		if x, ok := x.Body.(*Request_SlotApply); ok {
+			return x.SlotApply
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetSlotDrop() *SlotDrop {
+	if x != nil {
+		if x, ok := x.Body.(*Request_SlotDrop); ok {
+			return x.SlotDrop
+		}
+	}
+	return nil
+}
+
 type isRequest_Body interface {
 	isRequest_Body()
 }
@@ -206,6 +266,30 @@ type Request_Advise struct {
 	Advise *Advise `protobuf:"bytes,10,opt,name=advise,proto3,oneof"`
 }
 
+type Request_ReadSlot struct {
+	ReadSlot *ReadSlot `protobuf:"bytes,11,opt,name=read_slot,json=readSlot,proto3,oneof"`
+}
+
+type Request_TestWrite struct {
+	TestWrite *TestWrite `protobuf:"bytes,12,opt,name=test_write,json=testWrite,proto3,oneof"`
+}
+
+type Request_SlotShare struct {
+	SlotShare *SlotShare `protobuf:"bytes,13,opt,name=slot_share,json=slotShare,proto3,oneof"`
+}
+
+type Request_SlotWrite struct {
+	SlotWrite *SlotWrite `protobuf:"bytes,14,opt,name=slot_write,json=slotWrite,proto3,oneof"`
+}
+
+type Request_SlotApply struct {
+	SlotApply *SlotApply `protobuf:"bytes,15,opt,name=slot_apply,json=slotApply,proto3,oneof"`
+}
+
+type Request_SlotDrop struct {
+	SlotDrop *SlotDrop `protobuf:"bytes,16,opt,name=slot_drop,json=slotDrop,proto3,oneof"`
+}
+
 func (*Request_List) isRequest_Body() {}
 
 func (*Request_Read) isRequest_Body() {}
@@ -221,6 +305,18 @@ func (*Request_Abort) isRequest_Body() {}
 func (*Request_AddLease) isRequest_Body() {}
 
 func (*Request_Advise) isRequest_Body() {}
+
+func (*Request_ReadSlot) isRequest_Body() {}
+
+func (*Request_TestWrite) isRequest_Body() {}
+
+func (*Request_SlotShare) isRequest_Body() {}
+
+func (*Request_SlotWrite) isRequest_Body() {}
+
+func (*Request_SlotApply) isRequest_Body() {}
+
+func (*Request_SlotDrop) isRequest_Body() {}
 
 // Which shares of the storage index are complete. Answered by Shares.
 type List struct {
@@ -706,6 +802,461 @@ func (x *Advise) GetReason() string {
 	return ""
 }
 
+// Bytes of the mutable shares of the storage index, as they stand at one moment. Answered by, for each share, one
+// SlotPart and its Data frames; then SlotEnd.
+type ReadSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Share numbers, each 0 to 255, none twice; those that do not exist are left out. None means all.
+	Shares []uint32 `protobuf:"varint,1,rep,packed,name=shares,proto3" json:"shares,omitempty"`
+	// 0 to 256 ranges, each cut at the end of the share. None asks only which shares there are.
+	Ranges        []*SlotRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadSlot) Reset() {
+	*x = ReadSlot{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadSlot) ProtoMessage() {}
+
+func (x *ReadSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadSlot.ProtoReflect.Descriptor instead.
+func (*ReadSlot) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReadSlot) GetShares() []uint32 {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *ReadSlot) GetRanges() []*SlotRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+type SlotRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes from the start of the share, at most 2^48.
+	Offset uint64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Bytes, at most 2^62. What is there of all ranges of all shares: at most 64 MiB (ReadSlot), 4 MiB (TestWrite).
+	Length        uint64 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotRange) Reset() {
+	*x = SlotRange{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotRange) ProtoMessage() {}
+
+func (x *SlotRange) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotRange.ProtoReflect.Descriptor instead.
+func (*SlotRange) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SlotRange) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *SlotRange) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+// Begins a test-and-write of the slot: SlotShare and SlotWrite messages with the same id follow, then SlotApply or
+// SlotDrop. Only those are answered: if something is refused before, SlotApply is.
+type TestWrite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Write enabler and lease secrets, exactly 32 bytes each.
+	WriteEnabler []byte `protobuf:"bytes,1,opt,name=write_enabler,json=writeEnabler,proto3" json:"write_enabler,omitempty"`
+	RenewSecret  []byte `protobuf:"bytes,2,opt,name=renew_secret,json=renewSecret,proto3" json:"renew_secret,omitempty"`
+	CancelSecret []byte `protobuf:"bytes,3,opt,name=cancel_secret,json=cancelSecret,proto3" json:"cancel_secret,omitempty"`
+	// 0 to 30 ranges, read from every share of the slot before anything is written.
+	Reads         []*SlotRange `protobuf:"bytes,4,rep,name=reads,proto3" json:"reads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestWrite) Reset() {
+	*x = TestWrite{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestWrite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestWrite) ProtoMessage() {}
+
+func (x *TestWrite) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestWrite.ProtoReflect.Descriptor instead.
+func (*TestWrite) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TestWrite) GetWriteEnabler() []byte {
+	if x != nil {
+		return x.WriteEnabler
+	}
+	return nil
+}
+
+func (x *TestWrite) GetRenewSecret() []byte {
+	if x != nil {
+		return x.RenewSecret
+	}
+	return nil
+}
+
+func (x *TestWrite) GetCancelSecret() []byte {
+	if x != nil {
+		return x.CancelSecret
+	}
+	return nil
+}
+
+func (x *TestWrite) GetReads() []*SlotRange {
+	if x != nil {
+		return x.Reads
+	}
+	return nil
+}
+
+// One share that the test-and-write mentions; before its writes. At most 256, none twice.
+type SlotShare struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Share number, 0 to 255.
+	Share uint32 `protobuf:"varint,1,opt,name=share,proto3" json:"share,omitempty"`
+	// 0 to 30; specimens together at most 4 KiB.
+	Tests []*SlotTest `protobuf:"bytes,2,rep,name=tests,proto3" json:"tests,omitempty"`
+	// The share ends at `length` afterwards if it was longer; it is removed if that is 0.
+	Truncate      bool   `protobuf:"varint,3,opt,name=truncate,proto3" json:"truncate,omitempty"`
+	Length        uint64 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotShare) Reset() {
+	*x = SlotShare{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotShare) ProtoMessage() {}
+
+func (x *SlotShare) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotShare.ProtoReflect.Descriptor instead.
+func (*SlotShare) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SlotShare) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *SlotShare) GetTests() []*SlotTest {
+	if x != nil {
+		return x.Tests
+	}
+	return nil
+}
+
+func (x *SlotShare) GetTruncate() bool {
+	if x != nil {
+		return x.Truncate
+	}
+	return false
+}
+
+func (x *SlotShare) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+type SlotTest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes from the start of the share, at most 2^48.
+	Offset uint64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Bytes, at most 2^62: these, or as many as there are, equal the specimen.
+	Size          uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Specimen      []byte `protobuf:"bytes,3,opt,name=specimen,proto3" json:"specimen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotTest) Reset() {
+	*x = SlotTest{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotTest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotTest) ProtoMessage() {}
+
+func (x *SlotTest) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotTest.ProtoReflect.Descriptor instead.
+func (*SlotTest) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SlotTest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *SlotTest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *SlotTest) GetSpecimen() []byte {
+	if x != nil {
+		return x.Specimen
+	}
+	return nil
+}
+
+// Bytes of a share that was mentioned, followed by `length` raw bytes. At most 4096 to one share, in the order in which
+// they apply; adjoining pieces of one write count as one.
+type SlotWrite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Share number, 0 to 255.
+	Share uint32 `protobuf:"varint,1,opt,name=share,proto3" json:"share,omitempty"`
+	// Bytes from the start of the share; offset + length at most 2^48.
+	Offset uint64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Bytes that follow this message, 0 to 1 MiB. None extends a shorter share with zeros up to offset.
+	Length        uint32 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotWrite) Reset() {
+	*x = SlotWrite{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotWrite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotWrite) ProtoMessage() {}
+
+func (x *SlotWrite) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotWrite.ProtoReflect.Descriptor instead.
+func (*SlotWrite) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SlotWrite) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *SlotWrite) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *SlotWrite) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+// Everything was sent: test, and write if all tests hold. Answered as ReadSlot is.
+type SlotApply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotApply) Reset() {
+	*x = SlotApply{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotApply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotApply) ProtoMessage() {}
+
+func (x *SlotApply) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotApply.ProtoReflect.Descriptor instead.
+func (*SlotApply) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{16}
+}
+
+// Give the test-and-write up. Not answered.
+type SlotDrop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotDrop) Reset() {
+	*x = SlotDrop{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotDrop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotDrop) ProtoMessage() {}
+
+func (x *SlotDrop) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotDrop.ProtoReflect.Descriptor instead.
+func (*SlotDrop) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{17}
+}
+
 // One answer, or a part of one. At most 8 KiB.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -718,6 +1269,8 @@ type Answer struct {
 	//	*Answer_Data
 	//	*Answer_Allocated
 	//	*Answer_Done
+	//	*Answer_SlotPart
+	//	*Answer_SlotEnd
 	Body          isAnswer_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -725,7 +1278,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[10]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +1290,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[10]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +1303,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{10}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Answer) GetId() uint64 {
@@ -812,6 +1365,24 @@ func (x *Answer) GetDone() *Done {
 	return nil
 }
 
+func (x *Answer) GetSlotPart() *SlotPart {
+	if x != nil {
+		if x, ok := x.Body.(*Answer_SlotPart); ok {
+			return x.SlotPart
+		}
+	}
+	return nil
+}
+
+func (x *Answer) GetSlotEnd() *SlotEnd {
+	if x != nil {
+		if x, ok := x.Body.(*Answer_SlotEnd); ok {
+			return x.SlotEnd
+		}
+	}
+	return nil
+}
+
 type isAnswer_Body interface {
 	isAnswer_Body()
 }
@@ -836,6 +1407,14 @@ type Answer_Done struct {
 	Done *Done `protobuf:"bytes,6,opt,name=done,proto3,oneof"`
 }
 
+type Answer_SlotPart struct {
+	SlotPart *SlotPart `protobuf:"bytes,7,opt,name=slot_part,json=slotPart,proto3,oneof"`
+}
+
+type Answer_SlotEnd struct {
+	SlotEnd *SlotEnd `protobuf:"bytes,8,opt,name=slot_end,json=slotEnd,proto3,oneof"`
+}
+
 func (*Answer_Refusal) isAnswer_Body() {}
 
 func (*Answer_Shares) isAnswer_Body() {}
@@ -845,6 +1424,10 @@ func (*Answer_Data) isAnswer_Body() {}
 func (*Answer_Allocated) isAnswer_Body() {}
 
 func (*Answer_Done) isAnswer_Body() {}
+
+func (*Answer_SlotPart) isAnswer_Body() {}
+
+func (*Answer_SlotEnd) isAnswer_Body() {}
 
 // The request failed; it gets no further answer.
 type Refusal struct {
@@ -859,7 +1442,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[11]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1454,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[11]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1467,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{11}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refusal) GetFailure() *pb.Failure {
@@ -911,7 +1494,7 @@ type Shares struct {
 
 func (x *Shares) Reset() {
 	*x = Shares{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[12]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1506,7 @@ func (x *Shares) String() string {
 func (*Shares) ProtoMessage() {}
 
 func (x *Shares) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[12]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1519,7 @@ func (x *Shares) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shares.ProtoReflect.Descriptor instead.
 func (*Shares) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{12}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Shares) GetShares() []*Share {
@@ -958,7 +1541,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[13]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1553,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[13]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1566,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{13}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Share) GetNumber() uint32 {
@@ -1013,7 +1596,7 @@ type Data struct {
 
 func (x *Data) Reset() {
 	*x = Data{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[14]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1608,7 @@ func (x *Data) String() string {
 func (*Data) ProtoMessage() {}
 
 func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[14]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1621,7 @@ func (x *Data) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data.ProtoReflect.Descriptor instead.
 func (*Data) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{14}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Data) GetLength() uint32 {
@@ -1068,7 +1651,7 @@ type Allocated struct {
 
 func (x *Allocated) Reset() {
 	*x = Allocated{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[15]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1663,7 @@ func (x *Allocated) String() string {
 func (*Allocated) ProtoMessage() {}
 
 func (x *Allocated) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[15]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1676,7 @@ func (x *Allocated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocated.ProtoReflect.Descriptor instead.
 func (*Allocated) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{15}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Allocated) GetHave() []uint32 {
@@ -1118,7 +1701,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_grid_storage_pb_share_proto_msgTypes[16]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1713,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_storage_pb_share_proto_msgTypes[16]
+	mi := &file_grid_storage_pb_share_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,14 +1726,116 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{16}
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{24}
+}
+
+// One share of a slot: Data frames with the sum of `lengths` follow, end to end. Only of the last frame of a share is
+// `last` set; no frame follows if the sum is 0.
+type SlotPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Share number, 0 to 255; ascending.
+	Share uint32 `protobuf:"varint,1,opt,name=share,proto3" json:"share,omitempty"`
+	// What is there of each range, in the order asked.
+	Lengths       []uint64 `protobuf:"varint,2,rep,packed,name=lengths,proto3" json:"lengths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotPart) Reset() {
+	*x = SlotPart{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotPart) ProtoMessage() {}
+
+func (x *SlotPart) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotPart.ProtoReflect.Descriptor instead.
+func (*SlotPart) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SlotPart) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *SlotPart) GetLengths() []uint64 {
+	if x != nil {
+		return x.Lengths
+	}
+	return nil
+}
+
+// The end of an answer about a slot.
+type SlotEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// After SlotApply: all tests held, and the writes are durable.
+	Applied       bool `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotEnd) Reset() {
+	*x = SlotEnd{}
+	mi := &file_grid_storage_pb_share_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotEnd) ProtoMessage() {}
+
+func (x *SlotEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_storage_pb_share_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotEnd.ProtoReflect.Descriptor instead.
+func (*SlotEnd) Descriptor() ([]byte, []int) {
+	return file_grid_storage_pb_share_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SlotEnd) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
 }
 
 var File_grid_storage_pb_share_proto protoreflect.FileDescriptor
 
 const file_grid_storage_pb_share_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgrid/storage/pb/share.proto\x12\x12trunkline.share.v1\x1a\x14p2p/pb/failure.proto\"\xf1\x03\n" +
+	"\x1bgrid/storage/pb/share.proto\x12\x12trunkline.share.v1\x1a\x14p2p/pb/failure.proto\"\xeb\x06\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12#\n" +
 	"\rstorage_index\x18\x02 \x01(\fR\fstorageIndex\x12.\n" +
@@ -1162,7 +1847,17 @@ const file_grid_storage_pb_share_proto_rawDesc = "" +
 	"\x05abort\x18\b \x01(\v2\x19.trunkline.share.v1.AbortH\x00R\x05abort\x12;\n" +
 	"\tadd_lease\x18\t \x01(\v2\x1c.trunkline.share.v1.AddLeaseH\x00R\baddLease\x124\n" +
 	"\x06advise\x18\n" +
-	" \x01(\v2\x1a.trunkline.share.v1.AdviseH\x00R\x06adviseB\x06\n" +
+	" \x01(\v2\x1a.trunkline.share.v1.AdviseH\x00R\x06advise\x12;\n" +
+	"\tread_slot\x18\v \x01(\v2\x1c.trunkline.share.v1.ReadSlotH\x00R\breadSlot\x12>\n" +
+	"\n" +
+	"test_write\x18\f \x01(\v2\x1d.trunkline.share.v1.TestWriteH\x00R\ttestWrite\x12>\n" +
+	"\n" +
+	"slot_share\x18\r \x01(\v2\x1d.trunkline.share.v1.SlotShareH\x00R\tslotShare\x12>\n" +
+	"\n" +
+	"slot_write\x18\x0e \x01(\v2\x1d.trunkline.share.v1.SlotWriteH\x00R\tslotWrite\x12>\n" +
+	"\n" +
+	"slot_apply\x18\x0f \x01(\v2\x1d.trunkline.share.v1.SlotApplyH\x00R\tslotApply\x12;\n" +
+	"\tslot_drop\x18\x10 \x01(\v2\x1c.trunkline.share.v1.SlotDropH\x00R\bslotDropB\x06\n" +
 	"\x04body\"\x06\n" +
 	"\x04List\"O\n" +
 	"\x04Read\x12\x14\n" +
@@ -1189,14 +1884,43 @@ const file_grid_storage_pb_share_proto_rawDesc = "" +
 	"\rcancel_secret\x18\x02 \x01(\fR\fcancelSecret\"6\n" +
 	"\x06Advise\x12\x14\n" +
 	"\x05share\x18\x01 \x01(\rR\x05share\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xae\x02\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"Y\n" +
+	"\bReadSlot\x12\x16\n" +
+	"\x06shares\x18\x01 \x03(\rR\x06shares\x125\n" +
+	"\x06ranges\x18\x02 \x03(\v2\x1d.trunkline.share.v1.SlotRangeR\x06ranges\";\n" +
+	"\tSlotRange\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\x04R\x06length\"\xad\x01\n" +
+	"\tTestWrite\x12#\n" +
+	"\rwrite_enabler\x18\x01 \x01(\fR\fwriteEnabler\x12!\n" +
+	"\frenew_secret\x18\x02 \x01(\fR\vrenewSecret\x12#\n" +
+	"\rcancel_secret\x18\x03 \x01(\fR\fcancelSecret\x123\n" +
+	"\x05reads\x18\x04 \x03(\v2\x1d.trunkline.share.v1.SlotRangeR\x05reads\"\x89\x01\n" +
+	"\tSlotShare\x12\x14\n" +
+	"\x05share\x18\x01 \x01(\rR\x05share\x122\n" +
+	"\x05tests\x18\x02 \x03(\v2\x1c.trunkline.share.v1.SlotTestR\x05tests\x12\x1a\n" +
+	"\btruncate\x18\x03 \x01(\bR\btruncate\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\x04R\x06length\"R\n" +
+	"\bSlotTest\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1a\n" +
+	"\bspecimen\x18\x03 \x01(\fR\bspecimen\"Q\n" +
+	"\tSlotWrite\x12\x14\n" +
+	"\x05share\x18\x01 \x01(\rR\x05share\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x03 \x01(\rR\x06length\"\v\n" +
+	"\tSlotApply\"\n" +
+	"\n" +
+	"\bSlotDrop\"\xa5\x03\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x127\n" +
 	"\arefusal\x18\x02 \x01(\v2\x1b.trunkline.share.v1.RefusalH\x00R\arefusal\x124\n" +
 	"\x06shares\x18\x03 \x01(\v2\x1a.trunkline.share.v1.SharesH\x00R\x06shares\x12.\n" +
 	"\x04data\x18\x04 \x01(\v2\x18.trunkline.share.v1.DataH\x00R\x04data\x12=\n" +
 	"\tallocated\x18\x05 \x01(\v2\x1d.trunkline.share.v1.AllocatedH\x00R\tallocated\x12.\n" +
-	"\x04done\x18\x06 \x01(\v2\x18.trunkline.share.v1.DoneH\x00R\x04doneB\x06\n" +
+	"\x04done\x18\x06 \x01(\v2\x18.trunkline.share.v1.DoneH\x00R\x04done\x12;\n" +
+	"\tslot_part\x18\a \x01(\v2\x1c.trunkline.share.v1.SlotPartH\x00R\bslotPart\x128\n" +
+	"\bslot_end\x18\b \x01(\v2\x1b.trunkline.share.v1.SlotEndH\x00R\aslotEndB\x06\n" +
 	"\x04body\"S\n" +
 	"\aRefusal\x120\n" +
 	"\afailure\x18\x01 \x01(\v2\x16.trunkline.p2p.FailureR\afailure\x12\x16\n" +
@@ -1212,7 +1936,12 @@ const file_grid_storage_pb_share_proto_rawDesc = "" +
 	"\tAllocated\x12\x12\n" +
 	"\x04have\x18\x01 \x03(\rR\x04have\x12\x1c\n" +
 	"\tallocated\x18\x02 \x03(\rR\tallocated\"\x06\n" +
-	"\x04DoneB\x1bZ\x19trunkline/grid/storage/pbb\x06proto3"
+	"\x04Done\":\n" +
+	"\bSlotPart\x12\x14\n" +
+	"\x05share\x18\x01 \x01(\rR\x05share\x12\x18\n" +
+	"\alengths\x18\x02 \x03(\x04R\alengths\"#\n" +
+	"\aSlotEnd\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aappliedB\x1bZ\x19trunkline/grid/storage/pbb\x06proto3"
 
 var (
 	file_grid_storage_pb_share_proto_rawDescOnce sync.Once
@@ -1226,7 +1955,7 @@ func file_grid_storage_pb_share_proto_rawDescGZIP() []byte {
 	return file_grid_storage_pb_share_proto_rawDescData
 }
 
-var file_grid_storage_pb_share_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_grid_storage_pb_share_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_grid_storage_pb_share_proto_goTypes = []any{
 	(*Request)(nil),    // 0: trunkline.share.v1.Request
 	(*List)(nil),       // 1: trunkline.share.v1.List
@@ -1238,14 +1967,24 @@ var file_grid_storage_pb_share_proto_goTypes = []any{
 	(*Abort)(nil),      // 7: trunkline.share.v1.Abort
 	(*AddLease)(nil),   // 8: trunkline.share.v1.AddLease
 	(*Advise)(nil),     // 9: trunkline.share.v1.Advise
-	(*Answer)(nil),     // 10: trunkline.share.v1.Answer
-	(*Refusal)(nil),    // 11: trunkline.share.v1.Refusal
-	(*Shares)(nil),     // 12: trunkline.share.v1.Shares
-	(*Share)(nil),      // 13: trunkline.share.v1.Share
-	(*Data)(nil),       // 14: trunkline.share.v1.Data
-	(*Allocated)(nil),  // 15: trunkline.share.v1.Allocated
-	(*Done)(nil),       // 16: trunkline.share.v1.Done
-	(*pb.Failure)(nil), // 17: trunkline.p2p.Failure
+	(*ReadSlot)(nil),   // 10: trunkline.share.v1.ReadSlot
+	(*SlotRange)(nil),  // 11: trunkline.share.v1.SlotRange
+	(*TestWrite)(nil),  // 12: trunkline.share.v1.TestWrite
+	(*SlotShare)(nil),  // 13: trunkline.share.v1.SlotShare
+	(*SlotTest)(nil),   // 14: trunkline.share.v1.SlotTest
+	(*SlotWrite)(nil),  // 15: trunkline.share.v1.SlotWrite
+	(*SlotApply)(nil),  // 16: trunkline.share.v1.SlotApply
+	(*SlotDrop)(nil),   // 17: trunkline.share.v1.SlotDrop
+	(*Answer)(nil),     // 18: trunkline.share.v1.Answer
+	(*Refusal)(nil),    // 19: trunkline.share.v1.Refusal
+	(*Shares)(nil),     // 20: trunkline.share.v1.Shares
+	(*Share)(nil),      // 21: trunkline.share.v1.Share
+	(*Data)(nil),       // 22: trunkline.share.v1.Data
+	(*Allocated)(nil),  // 23: trunkline.share.v1.Allocated
+	(*Done)(nil),       // 24: trunkline.share.v1.Done
+	(*SlotPart)(nil),   // 25: trunkline.share.v1.SlotPart
+	(*SlotEnd)(nil),    // 26: trunkline.share.v1.SlotEnd
+	(*pb.Failure)(nil), // 27: trunkline.p2p.Failure
 }
 var file_grid_storage_pb_share_proto_depIdxs = []int32{
 	1,  // 0: trunkline.share.v1.Request.list:type_name -> trunkline.share.v1.List
@@ -1256,19 +1995,30 @@ var file_grid_storage_pb_share_proto_depIdxs = []int32{
 	7,  // 5: trunkline.share.v1.Request.abort:type_name -> trunkline.share.v1.Abort
 	8,  // 6: trunkline.share.v1.Request.add_lease:type_name -> trunkline.share.v1.AddLease
 	9,  // 7: trunkline.share.v1.Request.advise:type_name -> trunkline.share.v1.Advise
-	3,  // 8: trunkline.share.v1.Read.ranges:type_name -> trunkline.share.v1.Range
-	11, // 9: trunkline.share.v1.Answer.refusal:type_name -> trunkline.share.v1.Refusal
-	12, // 10: trunkline.share.v1.Answer.shares:type_name -> trunkline.share.v1.Shares
-	14, // 11: trunkline.share.v1.Answer.data:type_name -> trunkline.share.v1.Data
-	15, // 12: trunkline.share.v1.Answer.allocated:type_name -> trunkline.share.v1.Allocated
-	16, // 13: trunkline.share.v1.Answer.done:type_name -> trunkline.share.v1.Done
-	17, // 14: trunkline.share.v1.Refusal.failure:type_name -> trunkline.p2p.Failure
-	13, // 15: trunkline.share.v1.Shares.shares:type_name -> trunkline.share.v1.Share
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	10, // 8: trunkline.share.v1.Request.read_slot:type_name -> trunkline.share.v1.ReadSlot
+	12, // 9: trunkline.share.v1.Request.test_write:type_name -> trunkline.share.v1.TestWrite
+	13, // 10: trunkline.share.v1.Request.slot_share:type_name -> trunkline.share.v1.SlotShare
+	15, // 11: trunkline.share.v1.Request.slot_write:type_name -> trunkline.share.v1.SlotWrite
+	16, // 12: trunkline.share.v1.Request.slot_apply:type_name -> trunkline.share.v1.SlotApply
+	17, // 13: trunkline.share.v1.Request.slot_drop:type_name -> trunkline.share.v1.SlotDrop
+	3,  // 14: trunkline.share.v1.Read.ranges:type_name -> trunkline.share.v1.Range
+	11, // 15: trunkline.share.v1.ReadSlot.ranges:type_name -> trunkline.share.v1.SlotRange
+	11, // 16: trunkline.share.v1.TestWrite.reads:type_name -> trunkline.share.v1.SlotRange
+	14, // 17: trunkline.share.v1.SlotShare.tests:type_name -> trunkline.share.v1.SlotTest
+	19, // 18: trunkline.share.v1.Answer.refusal:type_name -> trunkline.share.v1.Refusal
+	20, // 19: trunkline.share.v1.Answer.shares:type_name -> trunkline.share.v1.Shares
+	22, // 20: trunkline.share.v1.Answer.data:type_name -> trunkline.share.v1.Data
+	23, // 21: trunkline.share.v1.Answer.allocated:type_name -> trunkline.share.v1.Allocated
+	24, // 22: trunkline.share.v1.Answer.done:type_name -> trunkline.share.v1.Done
+	25, // 23: trunkline.share.v1.Answer.slot_part:type_name -> trunkline.share.v1.SlotPart
+	26, // 24: trunkline.share.v1.Answer.slot_end:type_name -> trunkline.share.v1.SlotEnd
+	27, // 25: trunkline.share.v1.Refusal.failure:type_name -> trunkline.p2p.Failure
+	21, // 26: trunkline.share.v1.Shares.shares:type_name -> trunkline.share.v1.Share
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_grid_storage_pb_share_proto_init() }
@@ -1285,13 +2035,21 @@ func file_grid_storage_pb_share_proto_init() {
 		(*Request_Abort)(nil),
 		(*Request_AddLease)(nil),
 		(*Request_Advise)(nil),
+		(*Request_ReadSlot)(nil),
+		(*Request_TestWrite)(nil),
+		(*Request_SlotShare)(nil),
+		(*Request_SlotWrite)(nil),
+		(*Request_SlotApply)(nil),
+		(*Request_SlotDrop)(nil),
 	}
-	file_grid_storage_pb_share_proto_msgTypes[10].OneofWrappers = []any{
+	file_grid_storage_pb_share_proto_msgTypes[18].OneofWrappers = []any{
 		(*Answer_Refusal)(nil),
 		(*Answer_Shares)(nil),
 		(*Answer_Data)(nil),
 		(*Answer_Allocated)(nil),
 		(*Answer_Done)(nil),
+		(*Answer_SlotPart)(nil),
+		(*Answer_SlotEnd)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1299,7 +2057,7 @@ func file_grid_storage_pb_share_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_grid_storage_pb_share_proto_rawDesc), len(file_grid_storage_pb_share_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -21,6 +21,8 @@ import (
 var (
 	// ErrDown is the usual error of a server that refuses.
 	ErrDown = errors.New("server is down")
+	// ErrLost is the usual error of a call that was done and reported failed.
+	ErrLost = errors.New("the answer was lost")
 )
 
 // Faults is what is wrong with a server. The zero value is an honest, fast
@@ -29,7 +31,7 @@ type Faults struct {
 	// Down fails every call with this error at once.
 	Down error
 	// DownFor fails the named calls only: "Shares", "Read", "Allocate",
-	// "Write", "Commit", "Abort", "AddLease", "Advise".
+	// "Write", "Commit", "Abort", "AddLease", "Advise", "ReadSlot", "TestWrite".
 	DownFor map[string]error
 	// Hang lets every call wait until its context ends or the faults change.
 	Hang bool
@@ -44,14 +46,26 @@ type Faults struct {
 	Latency time.Duration
 	// Rate limits reads and writes together, in bytes per second. 0: none.
 	Rate int64
-	// Lie edits what Read returns: data is the server's answer for the bytes
-	// of share num from offset on.
+	// Lie edits what Read, ReadSlot and TestWrite return: data is the server's
+	// answer for the bytes of share num from offset on.
 	Lie func(si caps.StorageIndex, num int, offset uint64, data []byte)
 	// Claim adds to what Shares answers.
 	Claim []storage.ShareInfo
-	// Serve answers reads of the key with the share of the value.
+	// Serve answers reads of the key with the share of the value, mutable ones
+	// too.
 	Serve map[int]int
-	// ReadOnly refuses every allocation.
+	// Stale has ReadSlot answer with what was there when the faults were set.
+	Stale bool
+	// Blind has ReadSlot answer that there are no shares.
+	Blind bool
+	// TestWriteLost does the test-and-write and then reports this error.
+	TestWriteLost error
+	// TestWriteSilent does the test-and-write and then waits until the context
+	// ends or the faults change.
+	TestWriteSilent bool
+	// TestWriteDropped says that the test-and-write was applied, and forgets it.
+	TestWriteDropped bool
+	// ReadOnly refuses every allocation and every test-and-write.
 	ReadOnly bool
 	// Scribble has a read whose context ended write into its memory until so
 	// long afterwards, when it returns. That is allowed.
@@ -63,6 +77,7 @@ type Faults struct {
 // Counts is what a server has done since it was made.
 type Counts struct {
 	Asked, Reads, Allocates, Writes, Commits, Aborts, Leases, Advised int
+	SlotReads, TestWrites, Applied                                    int
 	Refused                                                           int // calls that failed with one of the faults' errors
 	BytesRead, BytesWritten                                           int64
 }
@@ -81,6 +96,8 @@ type Server struct {
 	capacity int64         // negative: no limit
 	used     int64
 	shares   map[caps.StorageIndex]map[int][]byte
+	slots    map[caps.StorageIndex]*slot
+	stale    map[caps.StorageIndex]*slot // as they were when faults were set
 	uploads  map[upload]*incoming
 	counts   Counts
 }
@@ -110,6 +127,7 @@ func NewServer(i int) *Server {
 		changed:  make(chan struct{}),
 		capacity: -1,
 		shares:   make(map[caps.StorageIndex]map[int][]byte),
+		slots:    make(map[caps.StorageIndex]*slot),
 		uploads:  make(map[upload]*incoming),
 	}
 	s.key = keyOf(i)
@@ -140,6 +158,10 @@ func (s *Server) Set(f Faults) {
 	defer s.mu.Unlock()
 	s.faults = f
 	s.moved = 0
+	s.stale = nil
+	if f.Stale {
+		s.stale = cloneSlots(s.slots)
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -209,16 +231,6 @@ func (s *Server) PeerID20() [20]byte { return s.seed }
 // PermutationSeed implements transfer.Server.
 func (s *Server) PermutationSeed() []byte { return s.seed[:] }
 
-// ReadSlot implements transfer.Server.
-func (s *Server) ReadSlot(ctx context.Context, si caps.StorageIndex, nums []int, ranges []storage.Range) (map[int][][]byte, error) {
-	return nil, storage.ErrReadOnly
-}
-
-// TestWrite implements transfer.Server.
-func (s *Server) TestWrite(ctx context.Context, si caps.StorageIndex, t storage.TestWrite) (storage.TestWriteResult, error) {
-	return storage.TestWriteResult{}, storage.ErrReadOnly
-}
-
 // Shares implements transfer.Server.
 func (s *Server) Shares(ctx context.Context, si caps.StorageIndex) ([]storage.ShareInfo, error) {
 	if err := s.enter(ctx, "Shares", 0); err != nil {
@@ -227,6 +239,9 @@ func (s *Server) Shares(ctx context.Context, si caps.StorageIndex) ([]storage.Sh
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Asked++
+	if s.slots[si] != nil {
+		return nil, storage.ErrMutable
+	}
 	infos := make([]storage.ShareInfo, 0, len(s.shares[si])+len(s.faults.Claim))
 	for _, num := range sortedKeys(s.shares[si]) {
 		infos = append(infos, storage.ShareInfo{Num: num, Size: uint64(len(s.shares[si][num]))})
@@ -253,6 +268,9 @@ func (s *Server) Read(ctx context.Context, si caps.StorageIndex, num int, ranges
 	}
 	data, lie := s.shares[si][served], s.faults.Lie
 	s.mu.Unlock()
+	if data == nil && s.hasSlot(si) {
+		return fmt.Errorf("share %d: %w", num, storage.ErrMutable)
+	}
 	if data == nil {
 		return fmt.Errorf("share %d: %w", num, storage.ErrNotFound)
 	}
@@ -294,6 +312,9 @@ func (s *Server) Allocate(ctx context.Context, si caps.StorageIndex, nums []int,
 	s.counts.Allocates++
 	if s.faults.ReadOnly {
 		return nil, nil, storage.ErrReadOnly
+	}
+	if s.slots[si] != nil {
+		return nil, nil, storage.ErrMutable
 	}
 	full := false
 	for _, num := range nums {
@@ -381,7 +402,7 @@ func (s *Server) AddLease(ctx context.Context, si caps.StorageIndex, _, _ [32]by
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Leases++
-	if len(s.shares[si]) == 0 {
+	if len(s.shares[si]) == 0 && s.slots[si] == nil {
 		return storage.ErrNotFound
 	}
 	return nil
