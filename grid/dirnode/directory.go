@@ -70,7 +70,9 @@ func (d *Directory) Get(name string) (Entry, error) { return Entry{}, ErrNotFoun
 // directory); caps.ErrNoCap; caps.ErrMustNotBeUnknownRW.
 //
 // Source: tahoe-formats 7.3.
-func (d *Directory) Set(name string, child caps.Pair, meta *Metadata, now time.Time) error { return nil }
+func (d *Directory) Set(name string, child caps.Pair, meta *Metadata, now time.Time) error {
+	return nil
+}
 
 // Add is Set for a directory in the making: metadata are stored as they are.
 func (d *Directory) Add(name string, e Entry) error { return nil }

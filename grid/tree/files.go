@@ -17,12 +17,9 @@ type Files interface {
 	// Home is the area of the home grid; zero without one.
 	Home() caps.AreaCode
 
-	// ReadAll returns the contents of any readable cap, as of one version. It asks for no more than it takes to know that
-	// there are more than max bytes, which is ErrTooLarge's family of the implementation. The caller owns the result.
-	ReadAll(ctx context.Context, c caps.Cap, max int) ([]byte, error)
 	// Read opens any readable cap and calls begin once, with the size of the version that it found. begin says which range
-	// of it is wanted, and where to; length 0 is none. Its error ends the call and is returned. All that is written is
-	// verified, in order, and of that one version.
+	// of it is wanted, within the size, and where to; length 0 is none, and w may be nil then. Its error ends the call and
+	// is returned. All that is written is verified, in order, and of that one version.
 	Read(ctx context.Context, c caps.Cap, begin func(size uint64) (offset, length uint64, w io.Writer, err error)) error
 
 	// PutImmutable stores a file of the home grid, as literal cap if it is short, and returns its read cap.
