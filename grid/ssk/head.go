@@ -195,7 +195,7 @@ func (h Head) Entry(seg int) Section {
 }
 
 // Front is everything before the entries: head, public key, signature and chain, with SDMF the block hash tree, with
-// MDMF the private key. One read of Front().Length bytes, or of FrontMax if nothing is known yet, gets them all.
+// MDMF the private key. A read of FirstRead bytes gets them all where Tahoe or we wrote.
 func (h Head) Front() Section { return Section{0, h.data.Offset} }
 
 // Size is the length of the share in bytes. A container may hold more, left over from longer versions.
