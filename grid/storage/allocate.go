@@ -21,13 +21,10 @@ import (
 //
 // Source: Tahoe http-storage-node-protocol, POST /storage/v1/immutable/:storage_index.
 func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, cancel caps.Secret) (have []int, uploads []*Upload, err error) {
-	nums, err = checkNumbers(nums)
-	if err != nil {
+	if err := ValidateAllocate(nums, size); err != nil {
 		return nil, nil, err
 	}
-	if size < 1 || size > MaxShareBytes {
-		return nil, nil, fmt.Errorf("%w: a share of %d bytes", ErrInvalid, size)
-	}
+	nums = slices.Sorted(slices.Values(nums))
 	s.alloc.Lock()
 	defer s.alloc.Unlock()
 	if err := s.writable(); err != nil {
@@ -80,21 +77,35 @@ func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, c
 	return have, uploads, nil
 }
 
-// checkNumbers returns nums ascending.
-func checkNumbers(nums []int) ([]int, error) {
+// ValidateAllocate checks the arguments of an allocation: 1 to MaxShares share numbers, none twice, and a size of 1 to
+// MaxShareBytes.
+//
+// Errors: ErrInvalid.
+func ValidateAllocate(nums []int, size uint64) error {
+	if err := checkNumbers(nums); err != nil {
+		return err
+	}
+	if size < 1 || size > MaxShareBytes {
+		return fmt.Errorf("%w: a share of %d bytes", ErrInvalid, size)
+	}
+	return nil
+}
+
+func checkNumbers(nums []int) error {
 	if len(nums) == 0 || len(nums) > MaxShares {
-		return nil, fmt.Errorf("%w: %d share numbers", ErrInvalid, len(nums))
+		return fmt.Errorf("%w: %d share numbers", ErrInvalid, len(nums))
 	}
-	nums = slices.Sorted(slices.Values(nums))
-	for i, num := range nums {
+	var seen [MaxShares]bool
+	for _, num := range nums {
 		if num < 0 || num >= MaxShares {
-			return nil, fmt.Errorf("%w: share number %d", ErrInvalid, num)
+			return fmt.Errorf("%w: share number %d", ErrInvalid, num)
 		}
-		if i > 0 && nums[i-1] == num {
-			return nil, fmt.Errorf("%w: share number %d twice", ErrInvalid, num)
+		if seen[num] {
+			return fmt.Errorf("%w: share number %d twice", ErrInvalid, num)
 		}
+		seen[num] = true
 	}
-	return nums, nil
+	return nil
 }
 
 // uploading is which of nums are being uploaded now.

@@ -27,7 +27,7 @@ type remoteUpload struct {
 // Errors: ErrNoSpace (no room for any), ErrReadOnly, ErrMutable, ErrTooMany, ErrFailed, ErrInvalid;
 // transport.
 func (r *Remote) Allocate(ctx context.Context, si caps.StorageIndex, nums []int, size uint64, renew, cancel [32]byte) (have, allocated []int, err error) {
-	if _, err := checkNumbers(nums); err != nil {
+	if err := ValidateAllocate(nums, size); err != nil {
 		return nil, nil, err
 	}
 	l, err := r.lane(ctx, r.writes[:])

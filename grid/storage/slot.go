@@ -125,7 +125,7 @@ func checkSlotWrite(offset, length uint64) error {
 // Errors: ErrInvalid.
 func ValidateReadSlot(nums []int, ranges []Range) error {
 	if len(nums) > 0 {
-		if _, err := checkNumbers(nums); err != nil {
+		if err := checkNumbers(nums); err != nil {
 			return err
 		}
 	}

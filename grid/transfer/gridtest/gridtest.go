@@ -304,6 +304,9 @@ func (s *Server) scribble(ctx context.Context, dst [][]byte) {
 
 // Allocate implements transfer.Server.
 func (s *Server) Allocate(ctx context.Context, si caps.StorageIndex, nums []int, size uint64, _, _ [32]byte) (have, allocated []int, err error) {
+	if err := storage.ValidateAllocate(nums, size); err != nil {
+		return nil, nil, err
+	}
 	if err := s.enter(ctx, "Allocate", 0); err != nil {
 		return nil, nil, err
 	}
@@ -409,12 +412,15 @@ func (s *Server) AddLease(ctx context.Context, si caps.StorageIndex, _, _ [32]by
 }
 
 // Advise implements transfer.Server.
-func (s *Server) Advise(ctx context.Context, _ caps.StorageIndex, _ int, _ string) error {
+func (s *Server) Advise(ctx context.Context, si caps.StorageIndex, num int, _ string) error {
 	if err := s.enter(ctx, "Advise", 0); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.shares[si][num] == nil && (s.slots[si] == nil || s.slots[si].shares[num] == nil) {
+		return storage.ErrNotFound
+	}
 	s.counts.Advised++
 	return nil
 }
