@@ -98,6 +98,9 @@ func (e *FailedError) Unwrap() error {
 
 // telling orders errors by how much they tell the one who asked.
 func telling(err error) int {
+	if errors.Is(err, ErrOlder) || errors.Is(err, ErrChanged) {
+		return 4 // it is there, but not as it should be
+	}
 	switch p2p.KindOf(err) {
 	case p2p.Refused, p2p.TooLarge:
 		return 7

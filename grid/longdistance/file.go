@@ -8,6 +8,7 @@ import (
 	"trunkline/billing"
 	"trunkline/caps"
 	"trunkline/grid/chk"
+	"trunkline/grid/ssk"
 	"trunkline/grid/transfer"
 	"trunkline/p2p"
 )
@@ -50,17 +51,21 @@ type Source interface {
 	Open(ctx context.Context, r Request) (File, error)
 }
 
-// Request asks for a byte range of one file's ciphertext. It has no room for
-// a read key.
+// Request asks for a byte range of one file's ciphertext, immutable or mutable.
+// It has no room for a read key.
 type Request struct {
 	// Areas hold the file, best first; at most [MaxAreas]. A source that is
 	// one area's own ignores them.
 	Areas []caps.AreaCode
-	// Cap is what the bytes are verified against.
+	// Cap is what the bytes of an immutable file are verified against.
 	Cap caps.CHKVerify
+	// Mutable, unless it is nil, names a mutable file that is wanted instead.
+	// Cap is zero then.
+	Mutable *Wish
 	// Offset and Length say which bytes are wanted, and so which segments
-	// will be read: chk.Geometry.Cover(Offset, Length). Length 0 asks for
-	// the UEB only.
+	// will be read: chk.Geometry.Cover(Offset, Length), or ssk.Header's. Length
+	// 0 asks for the description only. Of a mutable file, whose length is not
+	// known, the range is cut at its end.
 	Offset, Length uint64
 	// MaxCredits is the most that the asker will pay for this request, in
 	// micro-units of the payee's currency. 0: no limit.
@@ -79,11 +84,8 @@ func (r Request) Validate() error {
 	if len(r.Areas) > MaxAreas {
 		return fmt.Errorf("a request names %d areas, at most %d are allowed: %w", len(r.Areas), MaxAreas, p2p.ErrMalformed)
 	}
-	if err := r.Cap.Validate(); err != nil {
-		return fmt.Errorf("verify cap: %w: %w", err, p2p.ErrMalformed)
-	}
-	if r.Offset > r.Cap.Size || r.Length > r.Cap.Size-r.Offset {
-		return fmt.Errorf("a request for %d bytes at %d of a file of %d: %w", r.Length, r.Offset, r.Cap.Size, p2p.ErrMalformed)
+	if err := r.validateFile(); err != nil {
+		return err
 	}
 	if r.MaxCredits < 0 {
 		return fmt.Errorf("a request for less than nothing: %w", p2p.ErrMalformed)
@@ -92,6 +94,45 @@ func (r Request) Validate() error {
 		return fmt.Errorf("a request with a patience of %v, at most %v is allowed: %w", r.Patience, MaxPatience, p2p.ErrMalformed)
 	}
 	return nil
+}
+
+// validateFile checks what is wanted.
+func (r Request) validateFile() error {
+	if w := r.Mutable; w != nil {
+		if r.Cap != (caps.CHKVerify{}) {
+			return fmt.Errorf("a request for two files: %w", p2p.ErrMalformed)
+		}
+		if w.Version == (ssk.Header{}) {
+			return nil
+		}
+		if err := w.Version.Validate(); err != nil || w.Version.Format != ssk.FormatOf(w.Cap) {
+			return fmt.Errorf("a request for an impossible version: %w", p2p.ErrMalformed)
+		}
+		return nil
+	}
+	if err := r.Cap.Validate(); err != nil {
+		return fmt.Errorf("verify cap: %w: %w", err, p2p.ErrMalformed)
+	}
+	if r.Offset > r.Cap.Size || r.Length > r.Cap.Size-r.Offset {
+		return fmt.Errorf("a request for %d bytes at %d of a file of %d: %w", r.Length, r.Offset, r.Cap.Size, p2p.ErrMalformed)
+	}
+	return nil
+}
+
+// least is how many bytes the request brings at least, if it brings any.
+func (r Request) least() uint64 {
+	if r.Mutable != nil {
+		return 0 // the file may be empty
+	}
+	return r.Length
+}
+
+// start is how many bytes an approval must have room for before the request.
+func (r Request) start() uint64 {
+	if r.Mutable != nil {
+		return min(r.Length, unknownBytes)
+	}
+	return min(r.Length, startBytes)
 }
 
 // patience is Patience with its default.

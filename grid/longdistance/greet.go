@@ -39,7 +39,7 @@ func (t *talk) greet(ctx context.Context, o Offer, r Request) error {
 	}
 	for again := true; ; again = false {
 		approval, err := t.payer.config.Approvals.Get(ctx, account.Need{
-			Approvers: o.Approvers, Payee: o.Peer.Key, PayeeArea: o.Area, Tariff: tariff, Bytes: min(r.Length, startBytes),
+			Approvers: o.Approvers, Payee: o.Peer.Key, PayeeArea: o.Area, Tariff: tariff, Bytes: r.start(),
 		})
 		if err != nil {
 			return unpaid(err)
@@ -92,12 +92,17 @@ func (t *talk) tariff(ctx context.Context, o Offer) (sealed.Sealed[billing.Tarif
 // affordable says whether a request's bytes alone may cost more than it is
 // allowed to. The rest of its segments is for the payee to add.
 func affordable(t billing.Tariff, r Request) error {
+	return withinLimit(t, r, r.least())
+}
+
+// withinLimit holds what bytes cost against the request's own limit.
+func withinLimit(t billing.Tariff, r Request, bytes uint64) error {
 	if r.MaxCredits == 0 {
 		return nil
 	}
-	cost, err := priceOf(t, r.Length)
+	cost, err := priceOf(t, bytes)
 	if err != nil || cost > r.MaxCredits {
-		return tooDear(t, r.Length, cost, r.MaxCredits)
+		return tooDear(t, bytes, cost, r.MaxCredits)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"trunkline/caps"
 	"trunkline/grid/chk"
 	"trunkline/grid/longdistance/pb"
+	"trunkline/grid/ssk"
 	"trunkline/p2p"
 )
 
@@ -56,18 +57,24 @@ func requestMessage(r Request) *pb.FromPayer {
 	for i, a := range r.Areas {
 		areas[i] = areaBytes(a)
 	}
-	return &pb.FromPayer{Message: &pb.FromPayer_Request{Request: &pb.Request{
-		Areas:        areas,
-		StorageIndex: r.Cap.StorageIndex[:],
-		UebHash:      r.Cap.UEBHash[:],
-		K:            uint32(r.Cap.K), //nolint:gosec // Validate: at most 256
-		N:            uint32(r.Cap.N), //nolint:gosec // Validate: at most 256
-		Size:         r.Cap.Size,
-		Offset:       r.Offset,
-		Length:       r.Length,
-		MaxCredits:   int64(r.MaxCredits),
-		PatienceMs:   uint32(r.patience() / time.Millisecond), //nolint:gosec // Validate: at most MaxPatience
-	}}}
+	m := &pb.Request{
+		Areas:      areas,
+		Offset:     r.Offset,
+		Length:     r.Length,
+		MaxCredits: int64(r.MaxCredits),
+		PatienceMs: uint32(r.patience() / time.Millisecond), //nolint:gosec // Validate: at most MaxPatience
+	}
+	if w := r.Mutable; w != nil {
+		m.StorageIndex = w.Cap.StorageIndex[:]
+		m.Mutable = &pb.Mutable{Fingerprint: w.Cap.Fingerprint[:], Mdmf: w.Cap.MDMF, LeastSeq: w.LeastSeq}
+		if w.Version != (ssk.Header{}) {
+			m.Mutable.Version = w.Version.Prefix()
+		}
+	} else {
+		m.StorageIndex, m.UebHash = r.Cap.StorageIndex[:], r.Cap.UEBHash[:]
+		m.K, m.N, m.Size = uint32(r.Cap.K), uint32(r.Cap.N), r.Cap.Size //nolint:gosec // Validate: at most 256
+	}
+	return &pb.FromPayer{Message: &pb.FromPayer_Request{Request: m}}
 }
 
 // parseRequest is the other direction. Its errors match p2p.ErrMalformed.
@@ -89,16 +96,46 @@ func parseRequest(m *pb.Request, payer caps.PublicKey) (Request, error) {
 		}
 		r.Areas = append(r.Areas, a)
 	}
-	if len(m.GetStorageIndex()) != len(r.Cap.StorageIndex) || len(m.GetUebHash()) != len(r.Cap.UEBHash) {
-		return Request{}, fmt.Errorf("a storage index of %d bytes and a hash of %d: %w", len(m.GetStorageIndex()), len(m.GetUebHash()), p2p.ErrMalformed)
+	if err := r.parseFile(m); err != nil {
+		return Request{}, err
+	}
+	return r, r.Validate()
+}
+
+// parseFile takes what names the file.
+func (r *Request) parseFile(m *pb.Request) error {
+	hash := m.GetUebHash()
+	if m.GetMutable() != nil {
+		if len(hash) > 0 || m.GetK() > 0 || m.GetN() > 0 || m.GetSize() > 0 {
+			return fmt.Errorf("a request for two files: %w", p2p.ErrMalformed)
+		}
+		hash = m.GetMutable().GetFingerprint()
+	}
+	if len(m.GetStorageIndex()) != len(r.Cap.StorageIndex) || len(hash) != len(r.Cap.UEBHash) {
+		return fmt.Errorf("a storage index of %d bytes and a hash of %d: %w", len(m.GetStorageIndex()), len(hash), p2p.ErrMalformed)
+	}
+	if m.GetMutable() != nil {
+		w := &Wish{
+			Cap:      caps.MutableVerify{StorageIndex: caps.StorageIndex(m.GetStorageIndex()), Fingerprint: caps.Hash(hash), MDMF: m.GetMutable().GetMdmf()},
+			LeastSeq: m.GetMutable().GetLeastSeq(),
+		}
+		if version := m.GetMutable().GetVersion(); len(version) > 0 {
+			h, err := ssk.ParseHeader(version)
+			if err != nil || len(version) != len(h.Prefix()) {
+				return fmt.Errorf("a request for an impossible version: %w", p2p.ErrMalformed)
+			}
+			w.Version = h
+		}
+		r.Mutable = w
+		return nil
 	}
 	if m.GetK() > math.MaxUint16 || m.GetN() > math.MaxUint16 {
-		return Request{}, fmt.Errorf("%d-of-%d shares: %w", m.GetK(), m.GetN(), p2p.ErrMalformed)
+		return fmt.Errorf("%d-of-%d shares: %w", m.GetK(), m.GetN(), p2p.ErrMalformed)
 	}
 	copy(r.Cap.StorageIndex[:], m.GetStorageIndex())
-	copy(r.Cap.UEBHash[:], m.GetUebHash())
+	copy(r.Cap.UEBHash[:], hash)
 	r.Cap.K, r.Cap.N, r.Cap.Size = int(m.GetK()), int(m.GetN()), m.GetSize()
-	return r, r.Validate()
+	return nil
 }
 
 // areaBytes is an area code on the wire; the zero one is empty.

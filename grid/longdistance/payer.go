@@ -77,10 +77,12 @@ const (
 )
 
 // How many bytes an approval must have room for: at the start of a request, at
-// most, and when a running one has used it up.
+// most, if the length of the file is known and if it is not, and when a running
+// one has used it up.
 const (
-	startBytes = 64 << 20
-	renewBytes = 16 << 20
+	startBytes   = 64 << 20
+	unknownBytes = 4 << 20
+	renewBytes   = 16 << 20
 )
 
 func (c PayerConfig) withDefaults() (PayerConfig, error) {

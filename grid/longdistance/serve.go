@@ -8,16 +8,14 @@ import (
 
 	"trunkline/billing"
 	"trunkline/grid/longdistance/pb"
-	"trunkline/grid/transfer"
 	"trunkline/p2p"
 )
 
 // request serves one request up to its End.
 func (v *visit) request(r Request) {
 	v.sent = 0
-	file, err := v.begin(r)
-	if err == nil {
-		first, count := file.Geometry().Cover(r.Offset, r.Length)
+	file, first, count, err := v.begin(r)
+	if err == nil && count > 0 {
 		err = v.serve(file, first, count, r)
 		if errors.Is(err, errStopped) {
 			err = nil
@@ -37,93 +35,88 @@ func (v *visit) request(r Request) {
 	}
 }
 
-// begin checks a request, finds its file and announces it.
-func (v *visit) begin(r Request) (File, error) {
+// begin checks a request, finds its file and announces which segments follow.
+// The file, if there is one, is to be closed also after an error.
+func (v *visit) begin(r Request) (file served, first, count int, err error) {
 	c := v.payee.config
 	if c.Allow != nil {
 		if err := c.Allow(v.ctx, r.Payer); err != nil {
-			return nil, denied(err)
+			return nil, 0, 0, denied(err)
 		}
 	}
 	switch {
 	case v.free:
 		if err := v.payee.booth.lookup(r.Payer); err != nil {
-			return nil, err
+			return nil, 0, 0, err
 		}
 	case v.line == nil:
-		return nil, fmt.Errorf("this node charges and asks for an approval first: %w", p2p.ErrDenied)
+		return nil, 0, 0, fmt.Errorf("this node charges and asks for an approval first: %w", p2p.ErrDenied)
 	}
 	if err := affordable(v.tariff.Value, r); err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
 	// The look-up is let go before it is done, so that many at once cannot get
 	// by on one account.
 	if err := v.await(r, 0); err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
-	file, err := c.Source.Open(v.ctx, r)
+	file, unfit, err := v.open(r)
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
-	g := file.Geometry()
-	first, count := g.Cover(r.Offset, r.Length)
-	if err := v.afford(r, lengthOf(file, first, count)); err != nil {
-		return file, err
+	if unfit == nil {
+		if file.segments() > 0 && file.billed(0) > maxSegment {
+			return file, 0, 0, tooLarge(file.billed(0))
+		}
+		first, count = file.cover(r.Offset, r.Length)
 	}
-	return file, v.send(&pb.FromPayee{Message: &pb.FromPayee_Begin{Begin: &pb.Begin{
-		Ueb: file.UEB(), First: uint64(first), Count: uint64(count), //nolint:gosec // neither is negative
-	}}})
+	if !v.free {
+		if err := withinLimit(v.tariff.Value, r, bill(file, first, count)); err != nil {
+			return file, 0, 0, err
+		}
+	}
+	return file, first, count, v.send(&pb.FromPayee{Message: &pb.FromPayee_Begin{Begin: file.begin(first, count)}})
 }
 
-// lengthOf is how many bytes some segments of a file have.
-func lengthOf(f File, first, count int) uint64 {
-	if count == 0 {
-		return 0
+// open finds what is asked for. unfit says why it is not a version that was asked
+// for: the payer is shown what there is, and no more.
+func (v *visit) open(r Request) (file served, unfit, err error) {
+	source := v.payee.config.Source
+	if r.Mutable == nil {
+		f, err := source.Open(v.ctx, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		return serveFile(f), nil, nil
 	}
-	g := f.Geometry()
-	return min(g.SegmentOffset(first+count), g.Size) - g.SegmentOffset(first)
-}
-
-// afford holds what the segments cost against the request's own limit.
-func (v *visit) afford(r Request, bytes uint64) error {
-	if r.MaxCredits == 0 || v.free {
-		return nil
+	mutable, ok := source.(MutableSource)
+	if !ok {
+		return nil, nil, fmt.Errorf("this node has no mutable files: %w", p2p.ErrUnsupported)
 	}
-	cost, err := priceOf(v.tariff.Value, bytes)
-	if err != nil || cost > r.MaxCredits {
-		return tooDear(v.tariff.Value, bytes, cost, r.MaxCredits)
+	f, err := mutable.OpenMutable(v.ctx, r)
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil
+	return serveVersion(f), r.Mutable.fits(f.Header()), nil
 }
 
 // serve sends segments as they come and as the payer pays.
-func (v *visit) serve(file File, first, count int, r Request) error {
-	if count == 0 {
-		return nil
-	}
-	leaves := file.Geometry().Segments
-	message := &pb.Segment{}
-	frame := &pb.FromPayee{Message: &pb.FromPayee_Segment{Segment: message}}
+func (v *visit) serve(file served, first, count int, r Request) error {
 	next := first
-	return file.Read(v.ctx, first, count, func(s transfer.Segment) error {
+	return file.read(v.ctx, first, count, func(i int, m *pb.FromPayee, data []byte) error {
 		if v.stopped.Load() {
 			return errStopped
 		}
-		if s.Index != next {
-			return fmt.Errorf("segment %d came for %d: %w", s.Index, next, p2p.ErrInternal)
+		if i != next {
+			return fmt.Errorf("segment %d came for %d: %w", i, next, p2p.ErrInternal)
 		}
 		next++
-		message.Index = uint64(s.Index) //nolint:gosec // never negative
-		message.Chain = freshChain(s.Chain, first, s.Index, leaves)
-		message.Length = uint32(len(s.Data)) //nolint:gosec // at most maxSegment
-		if message.Chain == nil && freshHeights(first, s.Index, depthOf(leaves)) > 0 {
-			return fmt.Errorf("segment %d came without its proof: %w", s.Index, p2p.ErrInternal)
-		}
-		if err := v.await(r, len(s.Data)); err != nil {
+		n := file.billed(i)
+		if err := v.await(r, n); err != nil {
 			return err
 		}
-		v.sent += uint64(len(s.Data))
-		return v.sendData(frame, s.Data)
+		v.sent += uint64(n) //nolint:gosec // a length
+		return v.sendData(m, data)
 	})
 }
 

@@ -11,7 +11,6 @@ import (
 	"trunkline/billing"
 	"trunkline/caps"
 	"trunkline/grid/account"
-	"trunkline/grid/chk"
 	"trunkline/grid/longdistance/pb"
 	"trunkline/p2p"
 )
@@ -227,9 +226,9 @@ func (t *talk) renew(ctx context.Context) error {
 	return t.present()
 }
 
-// request asks for a range and returns the block that describes the file, which
-// is verified and agrees with the range.
-func (t *talk) request(ctx context.Context, r Request) (*chk.UEB, error) {
+// request asks for a range and returns what describes the file, which is
+// verified and agrees with the range.
+func (t *talk) request(ctx context.Context, r Request) (subject, error) {
 	t.s.SetStepTimeout(r.patience())
 	if err := t.send(requestMessage(r)); err != nil {
 		return nil, err
@@ -252,23 +251,34 @@ func (t *talk) request(ctx context.Context, r Request) (*chk.UEB, error) {
 	if b == nil {
 		return nil, ErrOrder
 	}
-	// The cap's hash first: nothing that the block says counts before.
-	ueb, err := chk.ParseUEB(b.GetUeb(), r.Cap)
+	about, unfit, err := r.shown(b)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrProof, err)
+		return nil, err
 	}
-	first, count := ueb.Geometry.Cover(r.Offset, r.Length)
+	first, count := 0, 0
+	if unfit == nil {
+		first, count = about.cover(r.Offset, r.Length)
+	}
 	if b.GetFirst() != uint64(first) || b.GetCount() != uint64(count) { //nolint:gosec // neither is negative
 		return nil, fmt.Errorf("%d segments from %d on were asked for, %d from %d on are announced: %w", count, first, b.GetCount(), b.GetFirst(), ErrOrder)
 	}
 	if t.tab != nil {
+		if err := withinLimit(t.tab.tariff.Value, r, bill(about, first, count)); err != nil {
+			return nil, err
+		}
 		t.tab.lookedUp()
 		t.tab.paid(t)
 	}
-	if count == 0 {
-		return ueb, t.expectEnd(ctx)
+	if count > 0 {
+		return about, nil
 	}
-	return ueb, nil
+	if err := t.expectEnd(ctx); err != nil {
+		return nil, err
+	}
+	if unfit != nil {
+		return nil, &refusal{unfit}
+	}
+	return about, nil
 }
 
 // expectEnd receives the End of a request that brings no segments.

@@ -159,7 +159,8 @@ func (*FromPayer_Renewal) isFromPayer_Message() {}
 func (*FromPayer_Stop) isFromPayer_Message() {}
 
 // FromPayee is every message that the payee sends. At most 8192 bytes.
-// A Segment is followed by its ciphertext, outside the message.
+// A Segment is followed by its ciphertext, and Blocks by theirs and what proves
+// it, outside the message.
 type FromPayee struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -170,6 +171,7 @@ type FromPayee struct {
 	//	*FromPayee_Ack
 	//	*FromPayee_Due
 	//	*FromPayee_End
+	//	*FromPayee_Blocks
 	Message       isFromPayee_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -266,6 +268,15 @@ func (x *FromPayee) GetEnd() *End {
 	return nil
 }
 
+func (x *FromPayee) GetBlocks() *Blocks {
+	if x != nil {
+		if x, ok := x.Message.(*FromPayee_Blocks); ok {
+			return x.Blocks
+		}
+	}
+	return nil
+}
+
 type isFromPayee_Message interface {
 	isFromPayee_Message()
 }
@@ -294,6 +305,10 @@ type FromPayee_End struct {
 	End *End `protobuf:"bytes,6,opt,name=end,proto3,oneof"`
 }
 
+type FromPayee_Blocks struct {
+	Blocks *Blocks `protobuf:"bytes,7,opt,name=blocks,proto3,oneof"`
+}
+
 func (*FromPayee_Welcome) isFromPayee_Message() {}
 
 func (*FromPayee_Begin) isFromPayee_Message() {}
@@ -305,6 +320,8 @@ func (*FromPayee_Ack) isFromPayee_Message() {}
 func (*FromPayee_Due) isFromPayee_Message() {}
 
 func (*FromPayee_End) isFromPayee_Message() {}
+
+func (*FromPayee_Blocks) isFromPayee_Message() {}
 
 // Hello opens a channel on this stream, or asks for the tariff only.
 type Hello struct {
@@ -429,7 +446,7 @@ func (x *Welcome) GetVoucher() []byte {
 	return nil
 }
 
-// Request asks for one byte range of one file.
+// Request asks for one byte range of one file, immutable or mutable.
 type Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Areas that hold the file, 32 bytes each, at most 8, in order of
@@ -437,24 +454,27 @@ type Request struct {
 	Areas [][]byte `protobuf:"bytes,1,rep,name=areas,proto3" json:"areas,omitempty"`
 	// Storage index, 16 bytes.
 	StorageIndex []byte `protobuf:"bytes,2,opt,name=storage_index,json=storageIndex,proto3" json:"storage_index,omitempty"`
-	// Hash of the URI extension block, 32 bytes.
+	// Hash of the URI extension block, 32 bytes; of a mutable file none.
 	UebHash []byte `protobuf:"bytes,3,opt,name=ueb_hash,json=uebHash,proto3" json:"ueb_hash,omitempty"`
-	// Shares needed, 1 to 256.
+	// Shares needed, 1 to 256; of a mutable file 0.
 	K uint32 `protobuf:"varint,4,opt,name=k,proto3" json:"k,omitempty"`
-	// Shares in all, k to 256.
+	// Shares in all, k to 256; of a mutable file 0.
 	N uint32 `protobuf:"varint,5,opt,name=n,proto3" json:"n,omitempty"`
-	// Size of the file in bytes, 1 to 2^63-1.
+	// Size of the file in bytes, 1 to 2^63-1; of a mutable file 0.
 	Size uint64 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
-	// First byte wanted, 0 to size.
+	// First byte wanted, 0 to size; of a mutable file any.
 	Offset uint64 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
-	// Number of bytes wanted, 0 to size-offset. 0 asks for Begin only.
+	// Number of bytes wanted, 0 to size-offset; of a mutable file any, as far as
+	// it goes. 0 asks for Begin only.
 	Length uint64 `protobuf:"varint,8,opt,name=length,proto3" json:"length,omitempty"`
 	// Most that this request may cost, in micro-units of the tariff's currency,
 	// 0 to 2^63-1; 0: no limit.
 	MaxCredits int64 `protobuf:"varint,9,opt,name=max_credits,json=maxCredits,proto3" json:"max_credits,omitempty"`
 	// How long the payer waits for each step, in milliseconds, 0 to 600000;
 	// 0: 30000. A payee that asks others plans its own waits within it.
-	PatienceMs    uint32 `protobuf:"varint,10,opt,name=patience_ms,json=patienceMs,proto3" json:"patience_ms,omitempty"`
+	PatienceMs uint32 `protobuf:"varint,10,opt,name=patience_ms,json=patienceMs,proto3" json:"patience_ms,omitempty"`
+	// Set if the file is mutable.
+	Mutable       *Mutable `protobuf:"bytes,11,opt,name=mutable,proto3" json:"mutable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -559,22 +579,112 @@ func (x *Request) GetPatienceMs() uint32 {
 	return 0
 }
 
+func (x *Request) GetMutable() *Mutable {
+	if x != nil {
+		return x.Mutable
+	}
+	return nil
+}
+
+// Mutable is the part of a Request for a mutable file.
+type Mutable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hash of the file's public key, 32 bytes.
+	Fingerprint []byte `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// The encoding: true is MDMF, false SDMF.
+	Mdmf bool `protobuf:"varint,2,opt,name=mdmf,proto3" json:"mdmf,omitempty"`
+	// The version wanted and no other, as its signed bytes, 75 of SDMF or 59 of
+	// MDMF; empty: the newest that the payee finds.
+	Version []byte `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Versions with a lower sequence number are of no use, 0 to 2^64-1.
+	LeastSeq      uint64 `protobuf:"varint,4,opt,name=least_seq,json=leastSeq,proto3" json:"least_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mutable) Reset() {
+	*x = Mutable{}
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mutable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mutable) ProtoMessage() {}
+
+func (x *Mutable) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mutable.ProtoReflect.Descriptor instead.
+func (*Mutable) Descriptor() ([]byte, []int) {
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Mutable) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *Mutable) GetMdmf() bool {
+	if x != nil {
+		return x.Mdmf
+	}
+	return false
+}
+
+func (x *Mutable) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *Mutable) GetLeastSeq() uint64 {
+	if x != nil {
+		return x.LeastSeq
+	}
+	return 0
+}
+
 // Begin answers a Request: the segments that follow, in order.
 type Begin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The URI extension block, 1 to 2000 bytes, as hashed in the cap.
+	// The URI extension block, 1 to 2000 bytes, as hashed in the cap; of a mutable
+	// file none.
 	Ueb []byte `protobuf:"bytes,1,opt,name=ueb,proto3" json:"ueb,omitempty"`
 	// Number of the first segment.
 	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
-	// Number of segments: the fewest that cover the range.
-	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// Number of segments: the fewest that cover the range. 0 if the version is not
+	// one that was asked for.
+	Count uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// Of a mutable file: the version that was found, as its signed bytes, 75 of
+	// SDMF or 59 of MDMF.
+	Version []byte `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The file's public key, DER, 1 to 1024 bytes, as hashed in the cap.
+	PublicKey []byte `protobuf:"bytes,5,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// The signature over version, 1 to 512 bytes.
+	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Begin) Reset() {
 	*x = Begin{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[5]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +696,7 @@ func (x *Begin) String() string {
 func (*Begin) ProtoMessage() {}
 
 func (x *Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[5]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +709,7 @@ func (x *Begin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begin.ProtoReflect.Descriptor instead.
 func (*Begin) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{5}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Begin) GetUeb() []byte {
@@ -623,6 +733,27 @@ func (x *Begin) GetCount() uint64 {
 	return 0
 }
 
+func (x *Begin) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *Begin) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *Begin) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Segment heads one segment of ciphertext, which follows at once.
 type Segment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -641,7 +772,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[6]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +784,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[6]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +797,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{6}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Segment) GetIndex() uint64 {
@@ -684,6 +815,72 @@ func (x *Segment) GetChain() []byte {
 }
 
 func (x *Segment) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+// Blocks heads one segment of a version of a mutable file, which follows at
+// once: for each share what proves its entry and then the entry.
+type Blocks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of the segment: the one after the previous.
+	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Share numbers, one byte each, as many as are needed, ascending.
+	Shares []byte `protobuf:"bytes,2,opt,name=shares,proto3" json:"shares,omitempty"`
+	// Length of all blocks that follow, in bytes, without salts and proofs: what
+	// is billed.
+	Length        uint32 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocks) Reset() {
+	*x = Blocks{}
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocks) ProtoMessage() {}
+
+func (x *Blocks) ProtoReflect() protoreflect.Message {
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocks.ProtoReflect.Descriptor instead.
+func (*Blocks) Descriptor() ([]byte, []int) {
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Blocks) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Blocks) GetShares() []byte {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *Blocks) GetLength() uint32 {
 	if x != nil {
 		return x.Length
 	}
@@ -710,7 +907,7 @@ type Voucher struct {
 
 func (x *Voucher) Reset() {
 	*x = Voucher{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[7]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +919,7 @@ func (x *Voucher) String() string {
 func (*Voucher) ProtoMessage() {}
 
 func (x *Voucher) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[7]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +932,7 @@ func (x *Voucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Voucher.ProtoReflect.Descriptor instead.
 func (*Voucher) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{7}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Voucher) GetBaseBytes() uint64 {
@@ -780,7 +977,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[8]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +989,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[8]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +1002,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{8}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ack) GetWindow() int64 {
@@ -838,7 +1035,7 @@ type Due struct {
 
 func (x *Due) Reset() {
 	*x = Due{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[9]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1047,7 @@ func (x *Due) String() string {
 func (*Due) ProtoMessage() {}
 
 func (x *Due) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[9]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1060,7 @@ func (x *Due) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Due.ProtoReflect.Descriptor instead.
 func (*Due) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{9}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Due) GetWindow() int64 {
@@ -891,7 +1088,7 @@ type Renewal struct {
 
 func (x *Renewal) Reset() {
 	*x = Renewal{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[10]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1100,7 @@ func (x *Renewal) String() string {
 func (*Renewal) ProtoMessage() {}
 
 func (x *Renewal) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[10]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1113,7 @@ func (x *Renewal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renewal.ProtoReflect.Descriptor instead.
 func (*Renewal) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{10}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Renewal) GetApproval() []byte {
@@ -936,7 +1133,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[11]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1145,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[11]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1158,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{11}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{13}
 }
 
 // End closes a request, or refuses a Hello, a Request, a Voucher or a Renewal.
@@ -975,7 +1172,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[12]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1184,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_grid_longdistance_pb_range_proto_msgTypes[12]
+	mi := &file_grid_longdistance_pb_range_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1197,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{12}
+	return file_grid_longdistance_pb_range_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *End) GetFailure() *pb.Failure {
@@ -1021,14 +1218,15 @@ const file_grid_longdistance_pb_range_proto_rawDesc = "" +
 	"\avoucher\x18\x03 \x01(\v2\x18.trunkline.range.VoucherH\x00R\avoucher\x124\n" +
 	"\arenewal\x18\x04 \x01(\v2\x18.trunkline.range.RenewalH\x00R\arenewal\x12+\n" +
 	"\x04stop\x18\x05 \x01(\v2\x15.trunkline.range.StopH\x00R\x04stopB\t\n" +
-	"\amessage\"\xb0\x02\n" +
+	"\amessage\"\xe3\x02\n" +
 	"\tFromPayee\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.trunkline.range.WelcomeH\x00R\awelcome\x12.\n" +
 	"\x05begin\x18\x02 \x01(\v2\x16.trunkline.range.BeginH\x00R\x05begin\x124\n" +
 	"\asegment\x18\x03 \x01(\v2\x18.trunkline.range.SegmentH\x00R\asegment\x12(\n" +
 	"\x03ack\x18\x04 \x01(\v2\x14.trunkline.range.AckH\x00R\x03ack\x12(\n" +
 	"\x03due\x18\x05 \x01(\v2\x14.trunkline.range.DueH\x00R\x03due\x12(\n" +
-	"\x03end\x18\x06 \x01(\v2\x14.trunkline.range.EndH\x00R\x03endB\t\n" +
+	"\x03end\x18\x06 \x01(\v2\x14.trunkline.range.EndH\x00R\x03end\x121\n" +
+	"\x06blocks\x18\a \x01(\v2\x17.trunkline.range.BlocksH\x00R\x06blocksB\t\n" +
 	"\amessage\"7\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bapproval\x18\x01 \x01(\fR\bapproval\x12\x12\n" +
@@ -1036,7 +1234,7 @@ const file_grid_longdistance_pb_range_proto_rawDesc = "" +
 	"\aWelcome\x12\x16\n" +
 	"\x06tariff\x18\x01 \x01(\fR\x06tariff\x12\x16\n" +
 	"\x06window\x18\x02 \x01(\x12R\x06window\x12\x18\n" +
-	"\avoucher\x18\x03 \x01(\fR\avoucher\"\x81\x02\n" +
+	"\avoucher\x18\x03 \x01(\fR\avoucher\"\xb5\x02\n" +
 	"\aRequest\x12\x14\n" +
 	"\x05areas\x18\x01 \x03(\fR\x05areas\x12#\n" +
 	"\rstorage_index\x18\x02 \x01(\fR\fstorageIndex\x12\x19\n" +
@@ -1050,14 +1248,28 @@ const file_grid_longdistance_pb_range_proto_rawDesc = "" +
 	"maxCredits\x12\x1f\n" +
 	"\vpatience_ms\x18\n" +
 	" \x01(\rR\n" +
-	"patienceMs\"E\n" +
+	"patienceMs\x122\n" +
+	"\amutable\x18\v \x01(\v2\x18.trunkline.range.MutableR\amutable\"v\n" +
+	"\aMutable\x12 \n" +
+	"\vfingerprint\x18\x01 \x01(\fR\vfingerprint\x12\x12\n" +
+	"\x04mdmf\x18\x02 \x01(\bR\x04mdmf\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\fR\aversion\x12\x1b\n" +
+	"\tleast_seq\x18\x04 \x01(\x04R\bleastSeq\"\x9c\x01\n" +
 	"\x05Begin\x12\x10\n" +
 	"\x03ueb\x18\x01 \x01(\fR\x03ueb\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"M\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\fR\aversion\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x05 \x01(\fR\tpublicKey\x12\x1c\n" +
+	"\tsignature\x18\x06 \x01(\fR\tsignature\"M\n" +
 	"\aSegment\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05chain\x18\x02 \x01(\fR\x05chain\x12\x16\n" +
+	"\x06length\x18\x03 \x01(\rR\x06length\"N\n" +
+	"\x06Blocks\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06shares\x18\x02 \x01(\fR\x06shares\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\rR\x06length\"}\n" +
 	"\aVoucher\x12\x1d\n" +
 	"\n" +
@@ -1089,41 +1301,45 @@ func file_grid_longdistance_pb_range_proto_rawDescGZIP() []byte {
 	return file_grid_longdistance_pb_range_proto_rawDescData
 }
 
-var file_grid_longdistance_pb_range_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_grid_longdistance_pb_range_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_grid_longdistance_pb_range_proto_goTypes = []any{
 	(*FromPayer)(nil),  // 0: trunkline.range.FromPayer
 	(*FromPayee)(nil),  // 1: trunkline.range.FromPayee
 	(*Hello)(nil),      // 2: trunkline.range.Hello
 	(*Welcome)(nil),    // 3: trunkline.range.Welcome
 	(*Request)(nil),    // 4: trunkline.range.Request
-	(*Begin)(nil),      // 5: trunkline.range.Begin
-	(*Segment)(nil),    // 6: trunkline.range.Segment
-	(*Voucher)(nil),    // 7: trunkline.range.Voucher
-	(*Ack)(nil),        // 8: trunkline.range.Ack
-	(*Due)(nil),        // 9: trunkline.range.Due
-	(*Renewal)(nil),    // 10: trunkline.range.Renewal
-	(*Stop)(nil),       // 11: trunkline.range.Stop
-	(*End)(nil),        // 12: trunkline.range.End
-	(*pb.Failure)(nil), // 13: trunkline.p2p.Failure
+	(*Mutable)(nil),    // 5: trunkline.range.Mutable
+	(*Begin)(nil),      // 6: trunkline.range.Begin
+	(*Segment)(nil),    // 7: trunkline.range.Segment
+	(*Blocks)(nil),     // 8: trunkline.range.Blocks
+	(*Voucher)(nil),    // 9: trunkline.range.Voucher
+	(*Ack)(nil),        // 10: trunkline.range.Ack
+	(*Due)(nil),        // 11: trunkline.range.Due
+	(*Renewal)(nil),    // 12: trunkline.range.Renewal
+	(*Stop)(nil),       // 13: trunkline.range.Stop
+	(*End)(nil),        // 14: trunkline.range.End
+	(*pb.Failure)(nil), // 15: trunkline.p2p.Failure
 }
 var file_grid_longdistance_pb_range_proto_depIdxs = []int32{
 	2,  // 0: trunkline.range.FromPayer.hello:type_name -> trunkline.range.Hello
 	4,  // 1: trunkline.range.FromPayer.request:type_name -> trunkline.range.Request
-	7,  // 2: trunkline.range.FromPayer.voucher:type_name -> trunkline.range.Voucher
-	10, // 3: trunkline.range.FromPayer.renewal:type_name -> trunkline.range.Renewal
-	11, // 4: trunkline.range.FromPayer.stop:type_name -> trunkline.range.Stop
+	9,  // 2: trunkline.range.FromPayer.voucher:type_name -> trunkline.range.Voucher
+	12, // 3: trunkline.range.FromPayer.renewal:type_name -> trunkline.range.Renewal
+	13, // 4: trunkline.range.FromPayer.stop:type_name -> trunkline.range.Stop
 	3,  // 5: trunkline.range.FromPayee.welcome:type_name -> trunkline.range.Welcome
-	5,  // 6: trunkline.range.FromPayee.begin:type_name -> trunkline.range.Begin
-	6,  // 7: trunkline.range.FromPayee.segment:type_name -> trunkline.range.Segment
-	8,  // 8: trunkline.range.FromPayee.ack:type_name -> trunkline.range.Ack
-	9,  // 9: trunkline.range.FromPayee.due:type_name -> trunkline.range.Due
-	12, // 10: trunkline.range.FromPayee.end:type_name -> trunkline.range.End
-	13, // 11: trunkline.range.End.failure:type_name -> trunkline.p2p.Failure
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	6,  // 6: trunkline.range.FromPayee.begin:type_name -> trunkline.range.Begin
+	7,  // 7: trunkline.range.FromPayee.segment:type_name -> trunkline.range.Segment
+	10, // 8: trunkline.range.FromPayee.ack:type_name -> trunkline.range.Ack
+	11, // 9: trunkline.range.FromPayee.due:type_name -> trunkline.range.Due
+	14, // 10: trunkline.range.FromPayee.end:type_name -> trunkline.range.End
+	8,  // 11: trunkline.range.FromPayee.blocks:type_name -> trunkline.range.Blocks
+	5,  // 12: trunkline.range.Request.mutable:type_name -> trunkline.range.Mutable
+	15, // 13: trunkline.range.End.failure:type_name -> trunkline.p2p.Failure
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_grid_longdistance_pb_range_proto_init() }
@@ -1145,6 +1361,7 @@ func file_grid_longdistance_pb_range_proto_init() {
 		(*FromPayee_Ack)(nil),
 		(*FromPayee_Due)(nil),
 		(*FromPayee_End)(nil),
+		(*FromPayee_Blocks)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1152,7 +1369,7 @@ func file_grid_longdistance_pb_range_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_grid_longdistance_pb_range_proto_rawDesc), len(file_grid_longdistance_pb_range_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
