@@ -1,0 +1,8 @@
+package dirnode
+
+// For the known answers.
+var (
+	SealWriteCap = sealWriteCap
+	OpenWriteCap = openWriteCap
+	PythonJSON   = pythonJSON
+)
