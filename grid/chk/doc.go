@@ -17,8 +17,7 @@
 //
 // Files of up to LiteralMax bytes have no shares: they live inside their cap (caps.NewLiteral).
 //
-// Mutable files (SSK, MDMF) share the hashes and the erasure code but nothing else. They are not encoded or decoded
-// yet, here or elsewhere; their package comes with their own issue.
+// Mutable files (SDMF, MDMF) share the hashes and the erasure code but nothing else; package ssk has them.
 //
 // Source: Tahoe-LAFS file-encoding.rst and allmydata/immutable/{encode,layout,upload}.py at commit f002fd0d.
 package chk

@@ -19,7 +19,7 @@ import (
 )
 
 // The vectors are what real Tahoe code made: testdata/tahoe/manifest.json and the share files it names, for the
-// immutable kinds. Those of mutable files wait for the package that encodes them: TestPublishedCaps/mutable.
+// immutable kinds. Those of mutable files are tested in package ssk.
 const vectors = "testdata/tahoe"
 
 type manifest struct {
@@ -328,9 +328,6 @@ func TestPublishedCaps(t *testing.T) {
 	if len(all) != 60 {
 		t.Fatalf("%d vectors", len(all))
 	}
-	t.Run("mutable", func(t *testing.T) {
-		t.Skip("the SSK and MDMF vectors need the encoding of mutable files, which is an issue of its own")
-	})
 	for i, v := range all {
 		t.Run(fmt.Sprintf("%d/%s", i, name(v.Required, v.Total, v.Length)), func(t *testing.T) {
 			t.Parallel()
