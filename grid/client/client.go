@@ -1,6 +1,6 @@
-// Package client puts files into its home grid and gets them from anywhere: from
-// the home grid's servers, through the home grid's gateways, or, for somebody
-// who belongs to no grid, from toll-free contact points.
+// Package client puts files into its home grid, changes them there, and gets them
+// from anywhere: from the home grid's servers, through the home grid's gateways,
+// or, for somebody who belongs to no grid, from toll-free contact points.
 package client
 
 import (
@@ -14,7 +14,9 @@ import (
 	"trunkline/billing"
 	"trunkline/caps"
 	"trunkline/grid/longdistance"
+	"trunkline/grid/mutable"
 	"trunkline/grid/roster"
+	"trunkline/grid/ssk"
 	"trunkline/grid/transfer"
 	"trunkline/p2p"
 )
@@ -26,6 +28,15 @@ type Config struct {
 	// Servers returns the home grid's storage servers, now, such as
 	// (*Fleet).Servers. nil without a home.
 	Servers func() []transfer.Server
+	// Uploads returns those among Servers that new immutable files may go to.
+	// nil: all of them.
+	Uploads func() []transfer.Server
+	// Mutable has the home grid's mutable files, on the same servers. nil: none
+	// can be read or written there.
+	Mutable *mutable.Files
+	// Seen remembers the newest version seen of each mutable file, of all grids.
+	// nil: none is kept. Mutable has the same one.
+	Seen *mutable.Seen
 	// Gateways returns the home grid's gateways, best first; see [Gateways].
 	// nil without a home.
 	Gateways func() []longdistance.Offer
@@ -43,6 +54,12 @@ type Config struct {
 	// LeaseSecret is what the leases of uploads are made from.
 	LeaseSecret [32]byte
 
+	// KeepFiles is how many immutable files of the home grid stay open for a
+	// while after they were read, so that the next read begins at once. 0: none.
+	// Otherwise the Client must be closed.
+	KeepFiles int
+	// MaxCredits is GetOptions.MaxCredits for Read; 0: no limit.
+	MaxCredits billing.Credits
 	// Patience is how long a gateway may take for a step. Default
 	// longdistance.DefaultPatience.
 	Patience time.Duration
@@ -52,8 +69,12 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Client is safe for concurrent use. It starts nothing that outlives its calls.
-type Client struct{ config Config }
+// Client is safe for concurrent use. It starts nothing that outlives its calls,
+// but keeps files open if Config.KeepFiles says so.
+type Client struct {
+	config Config
+	shelf  *transfer.Shelf // nil: no files are kept open
+}
 
 // New makes a client.
 func New(c Config) *Client {
@@ -63,8 +84,35 @@ func New(c Config) *Client {
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
-	return &Client{c}
+	if c.Uploads == nil {
+		c.Uploads = c.Servers
+	}
+	client := &Client{config: c}
+	if c.KeepFiles > 0 && c.Servers != nil {
+		client.shelf = transfer.NewShelf(transfer.ShelfConfig{Open: client.openLocal, MaxFiles: c.KeepFiles, Now: c.Now})
+	}
+	return client
 }
+
+// Limited returns the same client with another Config.MaxCredits. Only the
+// original is closed.
+func (c *Client) Limited(most billing.Credits) *Client {
+	limited := *c
+	limited.config.MaxCredits = most
+	return &limited
+}
+
+// Close closes the files that are kept open. Calls that run are ended first by
+// their contexts.
+func (c *Client) Close() error {
+	if c.shelf == nil {
+		return nil
+	}
+	return c.shelf.Close()
+}
+
+// Home is the area of the grid that the client belongs to; zero: none.
+func (c *Client) Home() caps.AreaCode { return c.config.Home }
 
 // Roster is what a client needs of its grid's roster. A *roster.Holder is one.
 type Roster interface {
@@ -96,8 +144,17 @@ var (
 	ErrNoArea = fmt.Errorf("the cap names no area, and this node belongs to no grid: %w", p2p.ErrUnsupported)
 	// ErrNoGateway says that the home grid has no way out.
 	ErrNoGateway = fmt.Errorf("the home grid has no gateway: %w", p2p.ErrUnavailable)
-	// ErrNotFile says that a cap does not give the bytes of an immutable file.
-	ErrNotFile = fmt.Errorf("the cap does not open an immutable file: %w", p2p.ErrUnsupported)
+	// ErrNotFile says that a cap does not give the bytes of a file.
+	ErrNotFile = fmt.Errorf("the cap does not open a file: %w", p2p.ErrUnsupported)
+	// ErrNoMutable says that this client was made without mutable files.
+	ErrNoMutable = fmt.Errorf("mutable files are not set up here: %w", p2p.ErrUnsupported)
+	// ErrFar says that a file belongs to another grid.
+	ErrFar = fmt.Errorf("the file belongs to another grid, where only its members write and check: %w", p2p.ErrUnsupported)
+	// ErrReadOnly says that a cap does not change a file.
+	ErrReadOnly = errors.New("the cap does not allow to change the file")
+	// ErrChanged says that a mutable file was replaced by another version while
+	// it was read. What was written is of one version.
+	ErrChanged = errors.New("the file changed while it was read; start again")
 	// ErrRange says that a range begins behind the end of the file.
 	ErrRange = errors.New("range is outside the file")
 	// ErrShort says that fewer bytes came than the range has.
@@ -121,7 +178,7 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 	result, err := transfer.Upload(ctx, transfer.UploadConfig{
 		K: c.config.K, N: c.config.N, Happy: c.config.Happy, MaxSegment: c.config.MaxSegment,
 		Secret: c.config.Secret, LeaseSecret: c.config.LeaseSecret,
-		Servers: c.config.Servers(), Progress: progress, Logger: c.config.Logger, Now: c.config.Now,
+		Servers: c.config.Uploads(), Progress: progress, Logger: c.config.Logger, Now: c.config.Now,
 	}, src, size)
 	if err != nil {
 		return PutResult{}, err
@@ -130,11 +187,20 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 		// It holds its own bytes: an area would only make it longer.
 		return PutResult{Cap: result.Cap, UploadResult: result}, nil
 	}
-	far, err := result.Cap.WithAreas(c.config.Home)
+	far, err := c.withHome(result.Cap)
 	if err != nil {
-		return PutResult{}, fmt.Errorf("naming the home area in the cap: %w", err)
+		return PutResult{}, err
 	}
 	return PutResult{Cap: far, UploadResult: result}, nil
+}
+
+// withHome names the home area in a cap.
+func (c *Client) withHome(local caps.Cap) (caps.Cap, error) {
+	far, err := local.WithAreas(c.config.Home)
+	if err != nil {
+		return caps.Cap{}, fmt.Errorf("naming the home area in the cap: %w", err)
+	}
+	return far, nil
 }
 
 // Range is a stretch of a file.
@@ -189,4 +255,7 @@ type GetResult struct {
 	Failed []longdistance.Attempt
 	// Blamed lists servers of the home grid that lied or failed on the way.
 	Blamed []transfer.Blame
+	// Version names the version of a mutable file that the bytes are of; zero
+	// for other files, and if none was found.
+	Version ssk.Header
 }

@@ -13,6 +13,7 @@ import (
 
 	"trunkline/caps"
 	"trunkline/grid/longdistance"
+	"trunkline/grid/mutable"
 	"trunkline/grid/transfer"
 	"trunkline/p2p"
 )
@@ -32,9 +33,11 @@ type Config struct {
 	// not be had is given up, and says whether there are any. nil: there are
 	// none.
 	Look func(ctx context.Context) bool
-	// Deny refuses files that are not served, for reasons of the operator's;
-	// the error's kind and text go to who asked. nil: none.
-	Deny func(caps.CHKVerify) error
+	// Mutable has the grid's mutable files. nil: none are served.
+	Mutable *mutable.Files
+	// Deny refuses files that are not served, for reasons of the operator's, by
+	// their verify caps; the error's kind and text go to who asked. nil: none.
+	Deny func(caps.Cap) error
 	// MaxFiles and Idle bound what is kept open, as in transfer.ShelfConfig.
 	MaxFiles int
 	Idle     time.Duration
@@ -69,8 +72,9 @@ func (c Config) withDefaults() Config {
 }
 
 // Source opens the grid's files. It keeps files open for a while after their
-// last reader, so that the next one need not look for shares again. It is a
-// longdistance.Source, safe for concurrent use.
+// last reader, so that the next one need not look for shares again; those that
+// can change are looked for each time. It is a
+// longdistance.MutableSource, safe for concurrent use.
 type Source struct {
 	config Config
 	shelf  *transfer.Shelf
@@ -79,7 +83,7 @@ type Source struct {
 	absent map[caps.CHKVerify]time.Time // until when
 }
 
-var _ longdistance.Source = (*Source)(nil)
+var _ longdistance.MutableSource = (*Source)(nil)
 
 // NewSource makes a source. Close it after the payees that read from it.
 func NewSource(c Config) *Source {
@@ -94,10 +98,8 @@ func NewSource(c Config) *Source {
 // fewer than needed could be had; p2p.ErrIntegrity if what there is is corrupt;
 // Deny's.
 func (s *Source) Open(ctx context.Context, r longdistance.Request) (longdistance.File, error) {
-	if s.config.Deny != nil {
-		if err := s.config.Deny(r.Cap); err != nil {
-			return nil, fmt.Errorf("%w: %w", err, p2p.ErrRefused)
-		}
+	if err := s.denied(r.Cap.Cap()); err != nil {
+		return nil, err
 	}
 	if s.isAbsent(r.Cap) {
 		return nil, errNotFound
@@ -110,6 +112,16 @@ func (s *Source) Open(ctx context.Context, r longdistance.Request) (longdistance
 		return nil, err
 	}
 	return kindedFile{f}, nil
+}
+
+func (s *Source) denied(verify caps.Cap) error {
+	if s.config.Deny == nil {
+		return nil
+	}
+	if err := s.config.Deny(verify); err != nil {
+		return fmt.Errorf("%w: %w", err, p2p.ErrRefused)
+	}
+	return nil
 }
 
 var errNotFound = fmt.Errorf("no server of this grid has a share of the file: %w", p2p.ErrNotFound)
@@ -202,7 +214,7 @@ func kinded(err error) error {
 		}
 	case errors.Is(err, transfer.ErrInconsistent):
 		return fmt.Errorf("%w: %w", err, p2p.ErrIntegrity)
-	case errors.Is(err, transfer.ErrClosed):
+	case errors.Is(err, transfer.ErrClosed), errors.Is(err, mutable.ErrClosed):
 		return fmt.Errorf("%w: %w", err, p2p.ErrUnavailable)
 	}
 	return err

@@ -209,7 +209,7 @@ func TestKinds(t *testing.T) {
 		{"too_few", gridtest.Faults{Down: gridtest.ErrDown}, 9, nil, p2p.ErrUnavailable},
 		{"corrupt", flip, 10, nil, p2p.ErrIntegrity},
 		{"denied", gridtest.Faults{}, 0, func(c *contact.Config) {
-			c.Deny = func(caps.CHKVerify) error { return errors.New("by order of the operator") }
+			c.Deny = func(caps.Cap) error { return errors.New("by order of the operator") }
 		}, p2p.ErrRefused},
 		{"no_servers", gridtest.Faults{}, 0, func(c *contact.Config) { c.Servers = func() []transfer.Server { return nil } }, p2p.ErrUnavailable},
 	}

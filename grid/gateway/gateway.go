@@ -38,11 +38,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Source opens other grids' files. It is a longdistance.Source, safe for
+// Source opens other grids' files. It is a longdistance.MutableSource, safe for
 // concurrent use.
 type Source struct{ config Config }
 
-var _ longdistance.Source = (*Source)(nil)
+var _ longdistance.MutableSource = (*Source)(nil)
 
 // NewSource makes a source.
 func NewSource(c Config) (*Source, error) {
@@ -65,28 +65,52 @@ func NewSource(c Config) (*Source, error) {
 // Errors carry the kind of the most telling answer; see
 // longdistance.FailedError.
 func (s *Source) Open(ctx context.Context, r longdistance.Request) (longdistance.File, error) {
-	if len(r.Areas) == 0 {
-		return nil, fmt.Errorf("the request names no area to call: %w", p2p.ErrMalformed)
-	}
-	used := &lookups{Resolver: s.config.Resolver, found: make(map[caps.AreaCode]area.Info)}
-	f, err := s.call(ctx, used, r)
-	if err != nil && s.config.Refresh != nil && outdated(err) && s.refresh(ctx, used) {
-		f, err = s.call(ctx, s.config.Resolver, r)
-	}
+	var f *longdistance.Remote
+	err := s.call(ctx, r, func(route longdistance.Route, out longdistance.Request) (err error) {
+		f, err = s.config.Payer.Open(ctx, route, out)
+		return err
+	})
 	if err != nil {
 		return nil, err // not a typed nil
 	}
 	return f, nil
 }
 
-func (s *Source) call(ctx context.Context, resolver longdistance.Resolver, r longdistance.Request) (*longdistance.Remote, error) {
-	route := &longdistance.AreaRoute{
-		Resolver: resolver, Policy: s.config.Policy(), Areas: r.Areas, Approvers: s.config.Approvers, Now: s.config.Now,
+// OpenMutable is Open for mutable files: from the first contact point that has a
+// version which r.Mutable allows.
+func (s *Source) OpenMutable(ctx context.Context, r longdistance.Request) (longdistance.Version, error) {
+	var v *longdistance.RemoteVersion
+	err := s.call(ctx, r, func(route longdistance.Route, out longdistance.Request) (err error) {
+		v, err = s.config.Payer.OpenMutable(ctx, route, out)
+		return err
+	})
+	if err != nil {
+		return nil, err // not a typed nil
+	}
+	return v, nil
+}
+
+// call opens a file, with areas looked up again if what is known of them proves
+// to be out of date.
+func (s *Source) call(ctx context.Context, r longdistance.Request, open func(longdistance.Route, longdistance.Request) error) error {
+	if len(r.Areas) == 0 {
+		return fmt.Errorf("the request names no area to call: %w", p2p.ErrMalformed)
 	}
 	out := r
 	out.MaxCredits = s.config.MaxCredits
 	out.Patience = patience(r.Patience)
-	return s.config.Payer.Open(ctx, route, out)
+	used := &lookups{Resolver: s.config.Resolver, found: make(map[caps.AreaCode]area.Info)}
+	err := open(s.route(used, r.Areas), out)
+	if err != nil && s.config.Refresh != nil && outdated(err) && s.refresh(ctx, used) {
+		err = open(s.route(s.config.Resolver, r.Areas), out)
+	}
+	return err
+}
+
+func (s *Source) route(resolver longdistance.Resolver, areas []caps.AreaCode) longdistance.Route {
+	return &longdistance.AreaRoute{
+		Resolver: resolver, Policy: s.config.Policy(), Areas: areas, Approvers: s.config.Approvers, Now: s.config.Now,
+	}
 }
 
 // lookups remembers what one call went by. One goroutine uses it.
@@ -109,6 +133,9 @@ func (l *lookups) Resolve(ctx context.Context, code caps.AreaCode) (area.Info, e
 func outdated(err error) bool {
 	var failed *longdistance.FailedError
 	return errors.As(err, &failed) && slices.ContainsFunc(failed.Attempts, func(a longdistance.Attempt) bool {
+		if errors.Is(a.Err, longdistance.ErrOlder) || errors.Is(a.Err, longdistance.ErrChanged) {
+			return false // that is the file
+		}
 		kind := p2p.KindOf(a.Err)
 		return kind == p2p.Conflict || kind == p2p.Unavailable || errors.Is(a.Err, longdistance.ErrTariff)
 	})
