@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -177,6 +178,12 @@ func (h *Host) Addrs() []string {
 		}
 	}
 	return out
+}
+
+// Connected says whether there is a connection to the peer now.
+func (h *Host) Connected(key caps.PublicKey) bool {
+	id, err := idOf(key)
+	return err == nil && h.host.Network().Connectedness(id) == network.Connected
 }
 
 // Stats are counts since the host started, and what is open now.

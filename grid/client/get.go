@@ -40,6 +40,13 @@ func (c *Client) Read(ctx context.Context, target caps.Cap, begin func(size uint
 	return err
 }
 
+// Fetch is Read that reports as Get does. o.Range does not count.
+//
+// Errors: as for Get; begin's.
+func (c *Client) Fetch(ctx context.Context, target caps.Cap, o GetOptions, begin func(size uint64) (offset, length uint64, w io.Writer, err error)) (GetResult, error) {
+	return c.get(ctx, target, nil, o, begin)
+}
+
 // beginFunc says which range of a file is wanted, and where to.
 type beginFunc func(size uint64) (offset, length uint64, w io.Writer, err error)
 
