@@ -28,7 +28,7 @@ func (c *Cluster) Clearinghouse(ctx context.Context, name string) (*Node, error)
 	return c.Start(ctx, name)
 }
 
-// Grid makes a grid, starts its processes and, where house is not nil, joins the clearinghouse. price is what other
+// Grid makes a grid, which may have no servers, starts its processes and, where house is not nil, joins the clearinghouse. price is what other
 // grids pay per GiB.
 func (c *Cluster) Grid(ctx context.Context, name string, servers int, house *Node, price string, serverConfig ...string) (*Grid, error) {
 	g := &Grid{Name: name, c: c}
@@ -57,6 +57,9 @@ func (c *Cluster) Grid(ctx context.Context, name string, servers int, house *Nod
 	}
 	if g.Gateway, err = g.join(ctx, name+"-gateway", "gateway"); err != nil {
 		return nil, err
+	}
+	if servers == 0 {
+		return g, nil
 	}
 	ticket, err := g.ticket(ctx, "server", servers)
 	if err != nil {
