@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"trunkline/cmd/internal/tahoetest"
 	"trunkline/cmd/internal/trunktest"
 )
 
@@ -29,15 +30,25 @@ func main() {
 		raw    = flag.Bool("raw-server", false, "serve the raw stream (the program starts itself so)")
 		sizes  = flag.String("mib", "1,100,1024", "file sizes in MiB")
 		runs   = flag.Int("runs", 3, "runs of each; medians are printed")
+		tahoe  = flag.Bool("tahoe", false, "measure the web API beside the real Tahoe-LAFS (TRUNKLINE_TAHOE names its command) instead")
 		noSync = flag.Bool("no-sync", false, "servers leave out fsync, as Tahoe-LAFS does")
 	)
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
 	var err error
-	if *raw {
+	switch {
+	case *raw:
 		err = rawServer(ctx)
-	} else {
+	case *tahoe:
+		code, done, aloneErr := tahoetest.Alone()
+		if done {
+			os.Exit(code)
+		}
+		if err = aloneErr; err == nil {
+			err = compare(ctx)
+		}
+	default:
 		err = bench(ctx, *sizes, *runs, *noSync)
 	}
 	if err != nil {

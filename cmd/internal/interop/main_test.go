@@ -105,7 +105,7 @@ func (w *world) start(grid *tahoetest.Grid) error {
 		return err
 	}
 	for _, home := range []string{"attic-contact", "alice"} {
-		if err := w.configure(home, map[string]string{"node_dir": fmt.Sprintf("%q", grid.Client.Dir), "needed": "3", "happy": "3", "total": "5"}); err != nil {
+		if err := w.c.Configure(home, map[string]string{"node_dir": fmt.Sprintf("%q", grid.Client.Dir), "needed": "3", "happy": "3", "total": "5"}); err != nil {
 			return err
 		}
 	}
@@ -116,8 +116,8 @@ func (w *world) start(grid *tahoetest.Grid) error {
 	if err != nil {
 		return err
 	}
-	bob := map[string]string{"needed": "3", "happy": "3", "total": "5", "ceiling": `"1"`, "listen": fmt.Sprintf("%q", web)}
-	if err := w.configure("bob", bob); err != nil {
+	bob := map[string]string{"needed": "3", "happy": "3", "total": "5", "ceiling": `"1"`, "web.listen": fmt.Sprintf("%q", web)}
+	if err := w.c.Configure("bob", bob); err != nil {
 		return err
 	}
 	if w.bob, err = w.c.Start(ctx, "bob"); err != nil {
@@ -126,33 +126,6 @@ func (w *world) start(grid *tahoetest.Grid) error {
 	w.nodeDir = filepath.Join(dir, "tahoe-node")
 	_, err = w.c.Run(ctx, "bob", "tahoe-dir", w.nodeDir)
 	return err
-}
-
-// configure sets lines of a node's trunkline.toml by their keys; "listen" is the one of [web].
-func (w *world) configure(home string, lines map[string]string) error {
-	path := filepath.Join(w.c.Home(home), "trunkline.toml")
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	section, done := "", map[string]bool{}
-	var out bytes.Buffer
-	for line := range strings.Lines(string(raw)) {
-		key, _, ok := strings.Cut(line, " = ")
-		if strings.HasPrefix(line, "[") {
-			section = strings.TrimSpace(line)
-		}
-		if value, wanted := lines[key]; ok && wanted && (key != "listen" || section == "[web]") {
-			line, done[key] = key+" = "+value+"\n", true
-		}
-		out.WriteString(line)
-	}
-	for key := range lines {
-		if !done[key] {
-			return fmt.Errorf("%s has no line %q", path, key)
-		}
-	}
-	return os.WriteFile(path, out.Bytes(), 0o600)
 }
 
 func freePort() (string, error) {

@@ -16,10 +16,10 @@ const insideVariable = "TRUNKLINE_TAHOETEST_INSIDE"
 // attached lets a node end with the tests, however they end.
 func attached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
-// alone runs this program again in a network namespace that has nothing but loopback: every Tahoe node opens a log
+// Alone runs this program again in a network namespace that has nothing but loopback: every Tahoe node opens a log
 // port on all addresses, which nothing can switch off. It says whether it did, and then the exit code. That takes root;
 // others stay where they are.
-func alone() (code int, done bool, err error) {
+func Alone() (code int, done bool, err error) {
 	if os.Getenv(insideVariable) != "" {
 		return 0, false, loopbackUp()
 	}

@@ -27,7 +27,7 @@ func (m *Main) Run() int {
 	if os.Getenv(Environment) == "" {
 		return m.Tests.Run()
 	}
-	code, done, err := alone()
+	code, done, err := Alone()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tahoetest:", err)
 		return 1

@@ -72,6 +72,36 @@ func (c *Cluster) RunIn(ctx context.Context, home string, stdin io.Reader, args 
 	return out.Bytes(), err
 }
 
+// Configure sets lines of a node's trunkline.toml, by "section.key", or by "key" alone where it stands in one section
+// or before all. Values are TOML.
+func (c *Cluster) Configure(home string, lines map[string]string) error {
+	path := filepath.Join(c.Home(home), "trunkline.toml")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	section, done := "", map[string]bool{}
+	var out strings.Builder
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(strings.TrimSpace(line), "[]") + "."
+		}
+		name, _, isValue := strings.Cut(line, " = ")
+		for _, key := range []string{name, section + name} {
+			if value, ok := lines[key]; ok && isValue {
+				line, done[key] = name+" = "+value+"\n", true
+			}
+		}
+		out.WriteString(line)
+	}
+	for key := range lines {
+		if !done[key] {
+			return fmt.Errorf("%s has no line %q", path, key)
+		}
+	}
+	return os.WriteFile(path, []byte(out.String()), 0o600)
+}
+
 // JSON runs a command with --json and decodes what it prints.
 func (c *Cluster) JSON(ctx context.Context, out any, home string, args ...string) error {
 	raw, err := c.Run(ctx, home, append([]string{"--json"}, args...)...)
