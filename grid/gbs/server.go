@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"sync"
 	"time"
 
 	"trunkline/caps"
+	"trunkline/grid/storage"
 	"trunkline/grid/transfer"
 )
 
@@ -67,3 +70,97 @@ func (c Config) withDefaults() (Config, error) {
 	c.NURLs = usable
 	return c, nil
 }
+
+// Server is one Tahoe storage server. It implements transfer.Server.
+//
+// All methods are safe for concurrent use and return soon after ctx ends. Requests that may be repeated are, once,
+// when a connection breaks under them. Errors match the sentinels of package storage; when the server cannot be
+// reached p2p.ErrUnreachable, when it breaks off or goes silent p2p.ErrUnavailable.
+type Server struct {
+	cfg           Config
+	authorization string
+	transport     *http.Transport
+	client        *http.Client
+	ahead         ahead
+
+	ctx  context.Context // ends at Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup // calls, dials, chunks on their way and what is taken back
+
+	mu      sync.Mutex
+	closed  bool
+	nurl    int // the NURL that was reached last
+	uploads map[shareID]*upload
+	space   Version
+	spaceAt time.Time
+}
+
+// New makes a client of a server, without connecting.
+//
+// Errors: ErrConfig.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, authorization: cfg.NURLs[0].authorization(), uploads: make(map[shareID]*upload)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.transport = s.newTransport()
+	s.client = &http.Client{
+		Transport:     s.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return s, nil
+}
+
+// Close ends every call and connection, and waits for them. Uploads that were not committed are the server's to forget.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.wg.Wait()
+	s.transport.CloseIdleConnections()
+	return nil
+}
+
+// enter begins a call, which ends with the server's life at the latest. leave ends it.
+func (s *Server) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, storage.ErrClosed
+	}
+	s.wg.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	unhook := context.AfterFunc(s.ctx, cancel)
+	return ctx, func() {
+		unhook()
+		cancel()
+		s.wg.Done()
+	}, nil
+}
+
+// background runs fn, which ends with the server's life at the latest.
+func (s *Server) background(fn func(ctx context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.wg.Go(func() { fn(s.ctx) })
+	}
+}
+
+// Key is the server's account.
+func (s *Server) Key() caps.PublicKey { return s.cfg.Key }
+
+// PeerID20 is the server's TubID.
+func (s *Server) PeerID20() [20]byte { return s.cfg.PeerID20 }
+
+// PermutationSeed is what the server announces as such.
+func (s *Server) PermutationSeed() []byte { return s.cfg.PermutationSeed }
+
+// String is the server's account.
+func (s *Server) String() string { return s.cfg.Key.String() }
+
+// Format prints what String gives, whatever the verb: the NURLs are secret.
+func (s *Server) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
