@@ -31,12 +31,14 @@ func (s *Store) Advise(si caps.StorageIndex, num int, reason string) (err error)
 	if err := s.writable(); err != nil {
 		return err
 	}
-	share, err := s.OpenShare(si, num)
-	if err != nil && !errors.Is(err, ErrDamaged) {
-		return err
-	}
-	if err == nil {
+	sort := "immutable"
+	switch share, err := s.OpenShare(si, num); {
+	case err == nil:
 		share.Close()
+	case errors.Is(err, ErrMutable):
+		sort = "mutable"
+	case !errors.Is(err, ErrDamaged):
+		return err
 	}
 	if err := s.countAdvisory(); err != nil {
 		return err
@@ -52,8 +54,8 @@ func (s *Store) Advise(si caps.StorageIndex, num int, reason string) (err error)
 		return diskError("creating the advisory", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	text := fmt.Sprintf("report: Share Corruption\ntype: immutable\nstorage_index: %s\nshare_number: %d\n\n%s\n\n",
-		si, num, printable(reason))
+	text := fmt.Sprintf("report: Share Corruption\ntype: %s\nstorage_index: %s\nshare_number: %d\n\n%s\n\n",
+		sort, si, num, printable(reason))
 	if _, err := f.WriteAt([]byte(text), 0); err != nil {
 		return diskError("writing the advisory", err)
 	}

@@ -39,13 +39,9 @@ func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, c
 		return nil, nil, err
 	}
 	// Tahoe renews on every share of the storage index, asked for or not.
-	for _, sh := range stored {
-		if sh.damaged {
-			continue
-		}
-		if err := s.renewLease(shareID{si, sh.num}, 0, renew, cancel); err != nil && !errors.Is(err, ErrTooMany) {
-			return nil, nil, err
-		}
+	stored, err = s.renewAll(si, stored, renew, cancel)
+	if err != nil {
+		return nil, nil, err
 	}
 	full := false
 	for _, num := range nums {
@@ -75,6 +71,23 @@ func (s *Store) Allocate(si caps.StorageIndex, nums []int, size uint64, renew, c
 		return nil, nil, ErrNoSpace
 	}
 	return have, uploads, nil
+}
+
+// renewAll renews or adds a lease on shares that were listed, and returns those that are still there.
+func (s *Store) renewAll(si caps.StorageIndex, stored []storedShare, renew, cancel caps.Secret) ([]storedShare, error) {
+	left := stored[:0]
+	for _, sh := range stored {
+		if !sh.damaged {
+			switch err := s.renewLease(shareID{si, sh.num}, 0, renew, cancel); {
+			case errors.Is(err, ErrNotFound):
+				continue
+			case err != nil && !errors.Is(err, ErrTooMany):
+				return nil, err
+			}
+		}
+		left = append(left, sh)
+	}
+	return left, nil
 }
 
 // ValidateAllocate checks the arguments of an allocation: 1 to MaxShares share numbers, none twice, and a size of 1 to

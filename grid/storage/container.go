@@ -25,12 +25,13 @@ const (
 	mutableMagicV2 = "Tahoe mutable container v2\n\xc3\x55\x21\x99\x25"
 )
 
-// Lease is one lease record of an immutable container.
+// Lease is one lease record of a share.
 type Lease struct {
-	Owner      uint32
+	Owner      uint32      // of a mutable share never 0
 	Renew      caps.Secret // as stored: clear in version 1, BLAKE2b-256 of the secret in version 2
 	Cancel     caps.Secret
-	Expiration uint32 // Unix seconds
+	Expiration uint32   // Unix seconds
+	NodeID     [20]byte // of the server that took it; mutable shares only
 }
 
 func (l Lease) append(b []byte) []byte {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// slot is the place of one lane.
-type slot struct {
+// berth is the place of one lane.
+type berth struct {
 	dial    chan struct{} // holds a token while somebody connects
 	timeout time.Duration // of the lane
 
@@ -16,13 +16,13 @@ type slot struct {
 	lane *lane // nil, or perhaps dead
 }
 
-// lane returns a live lane out of slots, an unused one if there is one, else the least used.
-func (r *Remote) lane(ctx context.Context, slots []slot) (*lane, error) {
-	best, least := &slots[0], -1
-	for i := range slots {
-		load := slots[i].load()
+// lane returns a live lane out of berths, an unused one if there is one, else the least used.
+func (r *Remote) lane(ctx context.Context, berths []berth) (*lane, error) {
+	best, least := &berths[0], -1
+	for i := range berths {
+		load := berths[i].load()
 		if least < 0 || load < least {
-			best, least = &slots[i], load
+			best, least = &berths[i], load
 		}
 		if load == 0 {
 			break
@@ -31,15 +31,15 @@ func (r *Remote) lane(ctx context.Context, slots []slot) (*lane, error) {
 	return r.connect(ctx, best)
 }
 
-// load is how much is in flight on the slot's lane.
-func (s *slot) load() int {
+// load is how much is in flight on the berth's lane.
+func (s *berth) load() int {
 	if l := s.live(); l != nil {
 		return l.load()
 	}
 	return 0
 }
 
-func (s *slot) live() *lane {
+func (s *berth) live() *lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lane == nil || s.lane.dead() != nil {
@@ -48,9 +48,9 @@ func (s *slot) live() *lane {
 	return s.lane
 }
 
-// connect returns the slot's lane, opening its stream if need be. Of several callers one opens it; if
+// connect returns the berth's lane, opening its stream if need be. Of several callers one opens it; if
 // that one gives up, the next does.
-func (r *Remote) connect(ctx context.Context, s *slot) (*lane, error) {
+func (r *Remote) connect(ctx context.Context, s *berth) (*lane, error) {
 	if l := s.live(); l != nil {
 		return l, nil
 	}

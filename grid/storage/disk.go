@@ -18,8 +18,10 @@ type disk interface {
 	Create(name string) (file, error)
 	// Open opens a file for reading, and for writing if write is set.
 	Open(name string, write bool) (file, error)
-	// Rename moves a file; the new name must be free, which the Store sees to.
+	// Rename moves a file, in place of what has the new name.
 	Rename(from, to string) error
+	// Link gives a file a second name, which must be free; not every file system can.
+	Link(from, to string) error
 	// Remove removes a file or an empty directory.
 	Remove(name string) error
 	// List returns the names in a directory, none if there is no such directory or it is a file.
@@ -79,6 +81,8 @@ func (d rootDisk) open(name string, flag int) (file, error) {
 }
 
 func (d rootDisk) Rename(from, to string) error { return d.root.Rename(from, to) }
+
+func (d rootDisk) Link(from, to string) error { return d.root.Link(from, to) }
 
 func (d rootDisk) Remove(name string) error { return d.root.Remove(name) }
 

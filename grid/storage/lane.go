@@ -48,7 +48,8 @@ type lane struct {
 // call is one request that waits for its answer.
 type call struct {
 	id     uint64
-	dst    [][]byte // still to be filled by Data frames
+	dst    [][]byte    // still to be filled by Data frames
+	slot   *slotAnswer // of a call about a slot; the receiver's until done
 	answer *pb.Answer
 	err    error
 	done   chan struct{} // closed after answer or err is set
@@ -259,6 +260,12 @@ func (l *lane) receive() error {
 			return err
 		}
 		l.frames.Add(1)
+		if p := a.GetSlotPart(); p != nil {
+			if err := l.receivePart(a.GetId(), p); err != nil {
+				return err
+			}
+			continue
+		}
 		if d := a.GetData(); d != nil {
 			if err := l.receiveData(a.GetId(), d); err != nil {
 				return err
@@ -286,6 +293,8 @@ func (l *lane) finish(a *pb.Answer) {
 	}
 	if c.answer = a; r != nil {
 		c.err = newRefusedError(r.GetFailure(), r.GetReason())
+	} else if c.slot != nil {
+		c.err = c.slot.end(a.GetSlotEnd())
 	} else if c.dst != nil {
 		c.err = fmt.Errorf("%w: an answer without data", p2p.ErrMalformed)
 	}
@@ -308,6 +317,9 @@ func (l *lane) receiveData(id uint64, d *pb.Data) error {
 	l.mu.Lock()
 	c := l.calls[id]
 	l.mu.Unlock()
+	if c != nil && c.slot != nil {
+		return c.slot.receive(l, left, d.GetLast())
+	}
 	for left > 0 {
 		n, err := l.fill(c, left)
 		if err != nil {

@@ -24,11 +24,12 @@ type memDisk struct {
 	root  *inode
 	steps int // changes so far
 
-	failAt int   // the step that fails; 0 is none
-	after  bool  // it fails after it was done
-	dead   bool  // every later step fails, too: the power is gone
-	err    error // what a failing step says
-	free   int   // bytes that can be written; negative is unlimited
+	failAt  int   // the step that fails; 0 is none
+	after   bool  // it fails after it was done
+	dead    bool  // every later step fails, too: the power is gone
+	err     error // what a failing step says
+	noLinks bool  // as exFAT has none
+	free    int   // bytes that can be written; negative is unlimited
 }
 
 var errInjected = errors.New("injected fault")
@@ -148,6 +149,24 @@ func (d *memDisk) Rename(from, to string) error {
 			return err
 		}
 		return errors.Join(d.set(from, nil), d.set(to, node))
+	})
+}
+
+func (d *memDisk) Link(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.noLinks {
+		return errors.ErrUnsupported
+	}
+	if _, err := d.find(to); err == nil {
+		return fs.ErrExist
+	}
+	return d.step(func() error {
+		node, err := d.find(from)
+		if err != nil {
+			return err
+		}
+		return d.set(to, node)
 	})
 }
 

@@ -32,8 +32,8 @@ type Remote struct {
 	seed [20]byte
 	wg   sync.WaitGroup // receivers and the clean-up of cancelled allocations
 
-	reads  [readLanes]slot
-	writes [writeLanes]slot
+	reads  [readLanes]berth
+	writes [writeLanes]berth
 
 	mu      sync.Mutex
 	closed  bool
@@ -65,29 +65,19 @@ func (r *Remote) PeerID20() [20]byte { return r.seed }
 // PermutationSeed is the same.
 func (r *Remote) PermutationSeed() []byte { return r.seed[:] }
 
-// ReadSlot reads ranges of mutable shares; see transfer.Server.
-func (r *Remote) ReadSlot(ctx context.Context, si caps.StorageIndex, nums []int, ranges []Range) (map[int][][]byte, error) {
-	return nil, ErrReadOnly
-}
-
-// TestWrite changes mutable shares; see transfer.Server.
-func (r *Remote) TestWrite(ctx context.Context, si caps.StorageIndex, t TestWrite) (TestWriteResult, error) {
-	return TestWriteResult{}, ErrReadOnly
-}
-
 // Close ends every call and stream, uploads included, and waits for them.
 func (r *Remote) Close() error {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
 	r.stop()
-	for _, slots := range [][]slot{r.reads[:], r.writes[:]} {
-		for i := range slots {
-			slots[i].mu.Lock()
-			if l := slots[i].lane; l != nil {
+	for _, berths := range [][]berth{r.reads[:], r.writes[:]} {
+		for i := range berths {
+			berths[i].mu.Lock()
+			if l := berths[i].lane; l != nil {
 				l.fail(ErrClosed)
 			}
-			slots[i].mu.Unlock()
+			berths[i].mu.Unlock()
 		}
 	}
 	r.wg.Wait()

@@ -40,7 +40,10 @@ func (v *Server) Register(h *p2p.Host) { h.Handle(Protocol, v.serve) }
 // before asking more, so one goroutine keeps the stream full; and while the asker does not read, nothing
 // more is read from the asker.
 func (v *Server) serve(_ context.Context, s *p2p.Stream) error {
-	c := &session{server: v, store: v.store, stream: s, peer: s.Remote(), uploads: make(map[shareID]*openUpload)}
+	c := &session{
+		server: v, store: v.store, stream: s, peer: s.Remote(),
+		uploads: make(map[shareID]*openUpload), changes: make(map[uint64]*incomingChange),
+	}
 	defer c.end()
 	for {
 		if len(c.uploads) > 0 {

@@ -17,6 +17,7 @@ type session struct {
 	stream  *p2p.Stream
 	peer    caps.PublicKey
 	uploads map[shareID]*openUpload
+	changes map[uint64]*incomingChange // by the id of their messages
 }
 
 type openUpload struct {
@@ -29,6 +30,9 @@ func (c *session) end() {
 	for id, u := range c.uploads {
 		u.Abort()
 		c.forget(id)
+	}
+	for id := range c.changes {
+		c.dropChange(id)
 	}
 }
 
@@ -46,6 +50,18 @@ func (c *session) handle(r *pb.Request) error {
 	switch body := r.GetBody().(type) {
 	case *pb.Request_Write: // its bytes follow whatever is wrong with it
 		return c.write(r.GetId(), si, err, body.Write)
+	case *pb.Request_TestWrite: // these are answered by what ends the change
+		return c.beginChange(r.GetId(), si, err, body.TestWrite)
+	case *pb.Request_SlotShare:
+		c.mention(r.GetId(), si, err, body.SlotShare)
+		return nil
+	case *pb.Request_SlotWrite:
+		return c.writeSlot(r.GetId(), si, err, body.SlotWrite)
+	case *pb.Request_SlotApply:
+		return c.applyChange(r.GetId(), si, err)
+	case *pb.Request_SlotDrop:
+		c.dropChange(r.GetId())
+		return nil
 	case nil:
 		err = errors.Join(err, fmt.Errorf("%w: no request that is known here", ErrInvalid))
 	}
@@ -57,6 +73,8 @@ func (c *session) handle(r *pb.Request) error {
 		answer.Body, err = c.list(si)
 	case *pb.Request_Read:
 		return c.read(r.GetId(), si, body.Read)
+	case *pb.Request_ReadSlot:
+		return c.readSlot(r.GetId(), si, body.ReadSlot)
 	case *pb.Request_Allocate:
 		answer.Body, err = c.allocate(si, body.Allocate)
 	case *pb.Request_Commit:
@@ -150,7 +168,7 @@ func (c *session) read(id uint64, si caps.StorageIndex, r *pb.Read) error {
 	answer := &pb.Answer{Id: id, Body: &pb.Answer_Data{Data: data}}
 	for total > 0 {
 		frame := buf[:min(total, frameBytes)]
-		if ranges, err = fill(frame, share, ranges); err != nil {
+		if ranges, err = fill(frame, ranges, share.readAt); err != nil {
 			c.logFailure(err)
 			return c.stream.Send(refused(id, err))
 		}
@@ -193,16 +211,25 @@ func (c *session) openRanges(si caps.StorageIndex, r *pb.Read) (*Share, []Range,
 	return share, ranges, total, nil
 }
 
-// fill reads the next len(frame) bytes of the ranges and returns what is left of them.
-func fill(frame []byte, share *Share, ranges []Range) ([]Range, error) {
+// readAt fills p from the share, which has it.
+func (h *Share) readAt(p []byte, off uint64) error {
+	n, err := h.ReadAt(p, int64(off)) //nolint:gosec // within the share
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: it became shorter", ErrDamaged)
+	}
+	return fmt.Errorf("reading the share: %w", err)
+}
+
+// fill reads the next len(frame) bytes of the ranges, none of which is empty, and returns what is left of them.
+func fill(frame []byte, ranges []Range, readAt func(p []byte, off uint64) error) ([]Range, error) {
 	for len(frame) > 0 {
 		g := &ranges[0]
 		part := frame[:min(uint64(len(frame)), g.Length)]
-		if n, err := share.ReadAt(part, int64(g.Offset)); n < len(part) { //nolint:gosec // within the share
-			if err == nil || errors.Is(err, io.EOF) {
-				err = fmt.Errorf("%w: it became shorter", ErrDamaged)
-			}
-			return nil, fmt.Errorf("reading the share: %w", err)
+		if err := readAt(part, g.Offset); err != nil {
+			return nil, err
 		}
 		frame = frame[len(part):]
 		g.Offset += uint64(len(part))

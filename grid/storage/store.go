@@ -54,6 +54,7 @@ type Store struct {
 	now     func() time.Time
 	log     *slog.Logger
 	handles *handles
+	slots   *slotLocks // taken after alloc, before the rest
 
 	alloc  sync.Mutex // one Allocate at a time; taken before all others
 	tree   sync.Mutex // making a bucket and putting a share in it, against removing an empty one
@@ -64,7 +65,9 @@ type Store struct {
 	created    uint64 // uploads begun, for unique names
 	pending    uint64 // bytes promised to uploads and not written yet
 	used       uint64 // bytes of complete share files, kept only under MaxBytes
-	promised   uint64 // bytes of the files of uploads in progress
+	promised   uint64 // bytes of the files of uploads and of changes of slots in progress
+	slotFiles  int    // files that readings of slots have open
+	staged     int    // files that changes of slots have open
 	advisories int    // files in advisoryDir
 	failed     bool   // a sync failed: no more writes
 	closed     bool
@@ -122,6 +125,7 @@ func open(cfg Config, d disk) (*Store, error) {
 		now:     cfg.Now,
 		log:     cfg.Logger,
 		handles: newHandles(),
+		slots:   newSlotLocks(),
 		uploads: make(map[shareID]*Upload),
 	}
 	if s.now == nil {
@@ -144,11 +148,19 @@ func open(cfg Config, d disk) (*Store, error) {
 	if err := errors.Join(d.SyncDir(sharesDir), d.SyncDir(".")); err != nil {
 		return nil, fmt.Errorf("syncing the storage directory: %w", err)
 	}
+	found, err := s.finishChanges()
+	if err != nil {
+		return nil, fmt.Errorf("finishing changes of mutable shares: %w", err)
+	}
 	if err := s.sweep(); err != nil {
 		return nil, fmt.Errorf("removing abandoned uploads: %w", err)
 	}
+	if found { // a record that came back later would undo what is written from now on
+		if err := d.SyncDir(incomingDir); err != nil {
+			return nil, fmt.Errorf("syncing %s: %w", incomingDir, err)
+		}
+	}
 	if cfg.MaxBytes > 0 {
-		var err error
 		if s.used, err = s.measure(); err != nil {
 			return nil, fmt.Errorf("measuring the shares: %w", err)
 		}
@@ -205,14 +217,14 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// fail records a failed sync. The kernel may have dropped the bytes and forgotten about it, so trying
+// fail records a failed sync, or a failure in the middle of a change that has happened. Of a sync, the kernel may have dropped the bytes and forgotten about it, so trying
 // again would only look like success.
 func (s *Store) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.failed {
 		s.failed = true
-		s.log.Error("disk sync failed, the store takes no more writes", "error", err)
+		s.log.Error("the disk failed, the store takes no more writes", "error", err)
 	}
 }
 

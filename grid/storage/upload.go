@@ -180,6 +180,13 @@ func (s *Store) move(from, bucket, final string) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
+	// A mutable file may have been made since the upload was allocated.
+	switch mutable, err := s.holdsMutable(bucket); {
+	case err != nil:
+		return err
+	case mutable != nil && *mutable:
+		return fmt.Errorf("%w: %w", ErrConflict, ErrMutable)
+	}
 	return s.disk.Rename(from, final)
 }
 
