@@ -21,6 +21,9 @@ type EncoderConfig struct {
 	Code *fec.Code
 	// LayoutVersion is the version of the share layout, 1 or 2. Zero: 1 unless the file is too large for it.
 	LayoutVersion int
+	// UEB, if not nil, is that of a file whose shares are to be made again, with the same blocks and the same UEB. Then
+	// what is encoded is the file's ciphertext, Key and Geometry are not used, and Encoded.Cap stays zero.
+	UEB *UEB
 }
 
 // Encoder turns the segments of one file into the blocks of its n shares, and at the end into the rest of each share.
@@ -37,6 +40,7 @@ type EncoderConfig struct {
 // It starts no goroutine. Leaving it unfinished costs nothing.
 type Encoder struct {
 	key    caps.ReadKey
+	ueb    *UEB // of a file that exists; nil: it is new
 	g      Geometry
 	code   *fec.Code
 	stream Stream
@@ -65,11 +69,14 @@ const maxEarly = 8
 // Errors: ErrTooSmall, ErrGeometry, ErrLayout (no such version).
 func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 	g := cfg.Geometry
+	if cfg.UEB != nil {
+		g = cfg.UEB.Geometry
+	}
 	layout, err := NewLayout(g, cfg.LayoutVersion)
 	if err != nil {
 		return nil, err
 	}
-	if g.Size <= LiteralMax {
+	if g.Size <= LiteralMax && cfg.UEB == nil {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooSmall, g.Size)
 	}
 	if g.K == fec.MaxShares {
@@ -85,12 +92,15 @@ func NewEncoder(cfg EncoderConfig) (*Encoder, error) {
 		return nil, fmt.Errorf("%w: a %d-of-%d code for a %d-of-%d file", ErrGeometry, code.K(), code.N(), g.K, g.N)
 	}
 	e := &Encoder{
-		key: cfg.Key, g: g, code: code, stream: NewStream(cfg.Key), layout: layout, uebLen: UEBLen(g),
+		key: cfg.Key, ueb: cfg.UEB, g: g, code: code, stream: NewStream(cfg.Key), layout: layout, uebLen: UEBLen(g),
 		crypttext: make([]caps.Hash, g.Segments),
 		blocks:    make([][]caps.Hash, g.N),
 		begun:     make([]bool, g.Segments),
 		early:     make(map[int]*Blocks),
 		whole:     caps.NewCrypttextHash(),
+	}
+	if e.ueb != nil {
+		e.uebLen = len(e.ueb.Raw)
 	}
 	e.caughtUp.L = &e.mu
 	for i := range e.blocks {
@@ -221,7 +231,11 @@ func (e *Encoder) giveUp(b *Blocks) {
 func (e *Encoder) encode(b *Blocks, plaintext []byte) (*Blocks, error) {
 	seg := b.Segment
 	crypttext := b.crypttext()
-	e.stream.XOR(crypttext, plaintext, e.g.SegmentOffset(seg))
+	if e.ueb != nil {
+		copy(crypttext, plaintext)
+	} else {
+		e.stream.XOR(crypttext, plaintext, e.g.SegmentOffset(seg))
+	}
 	clear(b.buf[len(crypttext):e.g.PaddedLen(seg)])
 	e.absorb(b) // at once, while it is in the cache
 	e.crypttext[seg] = caps.CrypttextSegmentHash(crypttext)
@@ -271,7 +285,8 @@ func (e *Encoder) absorb(b *Blocks) {
 // Finish computes the hash trees once all segments are encoded, and with them the cap. It is called once, when no
 // EncodeSegment is running any more.
 //
-// Errors: ErrUnfinished.
+// Errors: ErrUnfinished; with EncoderConfig.UEB also ErrSegment if what was encoded is not the file's ciphertext, and
+// ErrShares if the file was not encoded from it.
 func (e *Encoder) Finish() (*Encoded, error) {
 	e.mu.Lock()
 	done := e.done
@@ -296,10 +311,25 @@ func (e *Encoder) Finish() (*Encoded, error) {
 		roots[i] = out.blocks[i].Root()
 	}
 	out.shares = caps.NewTree(roots)
+	if e.ueb != nil {
+		return out, e.again(out)
+	}
 	out.UEB = appendUEB(nil, e.g, e.whole.Sum(), out.crypttext.Root(), out.shares.Root())
 	var err error
 	if out.Cap, err = caps.NewCHKRead(e.key, caps.UEBHash(out.UEB), e.g.K, e.g.N, e.g.Size); err != nil {
 		return nil, fmt.Errorf("making the cap: %w", err)
 	}
 	return out, nil
+}
+
+// again finishes a file that exists: its UEB stays, if it is the one that follows from the ciphertext.
+func (e *Encoder) again(out *Encoded) error {
+	if out.crypttext.Root() != e.ueb.CrypttextRoot {
+		return ErrSegment
+	}
+	if out.shares.Root() != e.ueb.ShareRoot {
+		return ErrShares
+	}
+	out.UEB = e.ueb.Raw
+	return nil
 }

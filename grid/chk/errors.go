@@ -24,6 +24,8 @@ var (
 )
 
 var (
+	// ErrShares means that the shares of a file are not the ones that its ciphertext gives: whoever made it made it so.
+	ErrShares = errors.New("shares do not follow from the ciphertext")
 	// ErrGeometry means that size, share counts or segment size are out of range.
 	ErrGeometry = errors.New("file geometry out of range")
 	// ErrTooSmall means that a plaintext of at most LiteralMax bytes belongs into a literal cap.

@@ -6,11 +6,8 @@ type Offer = offer
 // NewOffer makes an Offer.
 func NewOffer(have []int, takes bool) Offer { return offer{have, takes} }
 
-// Placement, for tests of its properties.
-var (
-	Spread    = spread
-	Happiness = happiness
-)
+// Spread places shares, for tests of its properties.
+var Spread = spread
 
 // MemoryPeak is the most bytes of segments and blocks that all reads of the
 // file held at once, MemoryOut what is held now.

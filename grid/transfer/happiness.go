@@ -116,14 +116,10 @@ func spread(offers []offer, n int) []int {
 	return at
 }
 
-// Happiness is the number of distinct servers that can each be counted for a share of their own: the size of a maximum
-// matching between servers and the shares they hold. holds[server] lists share numbers, 0 to n-1.
-func Happiness(holds [][]int, n int) int { return happiness(holds, n) }
-
-// happiness is the number of distinct servers that can each be counted for a
+// Happiness is the number of distinct servers that can each be counted for a
 // share of their own: the size of a maximum matching between servers and the
-// shares they hold. holds[server] lists share numbers below n.
-func happiness(holds [][]int, n int) int {
+// shares they hold. holds[server] lists share numbers, 0 to n-1.
+func Happiness(holds [][]int, n int) int {
 	m := newMatching(len(holds), n)
 	for server, shares := range holds {
 		for _, share := range shares {

@@ -155,7 +155,7 @@ func (p *placer) happiness(at []int) int {
 			}
 		}
 	}
-	return happiness(holds, p.cfg.N)
+	return Happiness(holds, p.cfg.N)
 }
 
 // busy reports whether somebody else's upload of the same file may be in the

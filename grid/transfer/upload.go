@@ -290,7 +290,7 @@ func (u *upload) hopeful() {
 		holds = append(holds, shares)
 	}
 	p.mu.Unlock()
-	if reached := happiness(holds, p.cfg.N); reached < p.cfg.Happy {
+	if reached := Happiness(holds, p.cfg.N); reached < p.cfg.Happy {
 		u.cancel(p.unhappy(reached))
 	}
 }
@@ -325,6 +325,6 @@ func (u *upload) outcome() UploadResult {
 			}
 		}
 	}
-	r.Happiness = happiness(holds, p.cfg.N)
+	r.Happiness = Happiness(holds, p.cfg.N)
 	return r
 }
