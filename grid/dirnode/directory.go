@@ -180,3 +180,6 @@ func (d *Directory) entry(f fields) (Entry, error) {
 }
 
 func unpad(text []byte) string { return string(bytes.TrimRight(text, " ")) }
+
+// SameName says whether two names are one, which may be spelt in several ways.
+func SameName(a, b string) bool { return normal(a) == normal(b) }

@@ -10,7 +10,7 @@ import (
 
 // Files stores and reads files, in the home grid and in others. grid/client's Client is one, and treetest.Memory.
 //
-// Caps come and go with their areas: one without belongs to the home grid. A directory's cap stands for the file in which
+// Caps come with their areas: one without belongs to the home grid, as do those that are made, which have none. A directory's cap stands for the file in which
 // the directory is kept. All methods are safe for concurrent use and return soon after ctx ends. What a read across grids
 // may cost is settled by whoever makes the Files.
 type Files interface {
@@ -41,6 +41,7 @@ type Files interface {
 	// of them, addLease renews the caller's leases.
 	Check(ctx context.Context, c caps.Cap, verify, addLease bool) (transfer.Health, error)
 	// Repair checks, and if the file is not healthy makes it so as far as can be. A repair was attempted unless before is
-	// healthy; after equals before then. An immutable file needs a verify cap, a mutable one its write cap.
+	// healthy; after equals before then. An error with a before that has no Cap is the check's, else the repair's. An
+	// immutable file needs a verify cap, a mutable one its write cap.
 	Repair(ctx context.Context, c caps.Cap, verify, addLease bool) (before, after transfer.Health, err error)
 }

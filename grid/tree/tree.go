@@ -1,13 +1,16 @@
 package tree
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
 	"trunkline/caps"
 	"trunkline/grid/dirnode"
-	"trunkline/grid/transfer"
 )
 
 // Config makes a Tree.
@@ -17,6 +20,8 @@ type Config struct {
 	// Format is the kind of file in which mutable directories are kept if nobody says: caps.KindSDMF, which is the default,
 	// or caps.KindMDMF.
 	Format caps.Kind
+	// Ahead is how many directories a walk reads, and a deep check checks, at a time. Default 4.
+	Ahead int
 	// Logger gets what helps to find out what happened; nil discards.
 	Logger *slog.Logger
 	// Now is the clock. Default time.Now.
@@ -24,20 +29,61 @@ type Config struct {
 }
 
 // Tree is safe for concurrent use. It keeps nothing between calls and starts nothing that outlives them.
-type Tree struct{}
+type Tree struct{ c Config }
+
+// defaultAhead is Config.Ahead's.
+const defaultAhead = 4
 
 // New makes a Tree.
-func New(c Config) *Tree { return &Tree{} }
+func New(c Config) *Tree {
+	c.Format = kindOf(c.Format, caps.KindSDMF)
+	if c.Ahead < 1 {
+		c.Ahead = defaultAhead
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Tree{c}
+}
 
 // Files is where the directories are kept.
-func (t *Tree) Files() Files { return nil }
+func (t *Tree) Files() Files { return t.c.Files }
 
 // Resolve walks from root, name by name; an empty path is root itself. Names are compared in their normal form NFC.
 //
-// Errors: ErrNotFound, ErrNotDirectory (something on the way is a file), ErrNotReadable, ErrMalformed, ErrTooLarge; those of
-// Files.
+// Errors: ErrNotFound, ErrNotDirectory (something on the way is a file), ErrNotReadable, ErrEntry, ErrMalformed, ErrTooLarge;
+// those of Files.
 func (t *Tree) Resolve(ctx context.Context, root caps.Cap, path []string) (Node, error) {
-	return Node{}, nil
+	n := NodeOf(root)
+	for _, name := range path {
+		d, _, err := t.read(ctx, n.Cap())
+		if err != nil {
+			return Node{}, err
+		}
+		if n, err = t.child(d, n.Cap(), name); err != nil {
+			return Node{}, err
+		}
+	}
+	return n, nil
+}
+
+// child is a child of a directory that was read with that cap.
+func (t *Tree) child(d *dirnode.Directory, parent caps.Cap, name string) (Node, error) {
+	e, err := d.Get(name)
+	switch {
+	case errors.Is(err, dirnode.ErrNotFound):
+		return Node{}, named(name, ErrNotFound)
+	case err != nil:
+		return Node{}, named(name, err)
+	}
+	return nodeOf(e, parent), nil
+}
+
+func nodeOf(e dirnode.Entry, parent caps.Cap) Node {
+	return Node{Pair: adopt(e.Pair, parent.Areas()), Linked: true, Metadata: e.Metadata}
 }
 
 // Listing is what stands in a directory.
@@ -53,146 +99,73 @@ type Listing struct {
 // List lists a directory.
 //
 // Errors: ErrNotDirectory, ErrNotReadable, ErrMalformed, ErrTooLarge; those of Files.
-func (t *Tree) List(ctx context.Context, dir caps.Cap) (Listing, error) { return Listing{}, nil }
-
-// Replace says what becomes of a child that is in the way.
-type Replace uint8
-
-// What can become of it.
-const (
-	ReplaceAlways    Replace = iota // it is replaced
-	ReplaceNever                    // ErrExists
-	ReplaceOnlyFiles                // ErrExists if it is a directory
-)
-
-// NewChild is a child to be linked.
-type NewChild struct {
-	Name string
-	Pair caps.Pair
-	// Metadata are the link's; nil keeps those of the child that is replaced.
-	Metadata *dirnode.Metadata
+func (t *Tree) List(ctx context.Context, dir caps.Cap) (Listing, error) {
+	d, size, err := t.read(ctx, dir)
+	if err != nil {
+		return Listing{}, err
+	}
+	names := d.Names()
+	l := Listing{Children: make([]Child, 0, len(names)), Size: size}
+	for _, name := range names {
+		e, err := d.Get(name)
+		if err != nil {
+			l.Malformed = append(l.Malformed, name)
+			continue
+		}
+		l.Children = append(l.Children, Child{name, nodeOf(e, dir)})
+	}
+	if len(l.Malformed) > 0 {
+		t.c.Logger.Debug("directory has malformed entries", "directory", dir, "entries", len(l.Malformed))
+	}
+	return l, nil
 }
 
-// Link puts one child into a directory of the home grid and reports whether it replaced another.
-//
-// Errors: ErrExists, ErrNotDirectory, ErrReadOnly, ErrForeign, ErrName, ErrChild, ErrMalformed, ErrTooLarge; those of Files.
-func (t *Tree) Link(ctx context.Context, dir caps.Cap, child NewChild, r Replace) (replaced bool, err error) {
-	return false, nil
+// read reads a directory, and tells how long its contents are.
+func (t *Tree) read(ctx context.Context, dir caps.Cap) (*dirnode.Directory, uint64, error) {
+	if err := readable(dir); err != nil {
+		return nil, 0, err
+	}
+	var contents bytes.Buffer
+	err := t.c.Files.Read(ctx, dir, func(size uint64) (uint64, uint64, io.Writer, error) {
+		if size > dirnode.MaxContents {
+			return 0, 0, nil, ErrTooLarge
+		}
+		return 0, size, &contents, nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading the directory: %w", err)
+	}
+	size := uint64(contents.Len())
+	d, err := dirnode.Parse(contents.Bytes(), options(dir))
+	return d, size, err
 }
 
-// LinkMany is Link for many, all or none.
-func (t *Tree) LinkMany(ctx context.Context, dir caps.Cap, children []NewChild, r Replace) error {
+// readable says whether a cap opens a directory.
+func readable(dir caps.Cap) error {
+	switch {
+	case dir.Kind() == caps.KindUnknown:
+		return ErrNotReadable
+	case !dir.IsDirectory():
+		return ErrNotDirectory
+	case !dir.Kind().CanRead():
+		return ErrNotReadable
+	}
 	return nil
 }
 
-// Unlink takes a child out of a directory of the home grid and returns what it was. want is the type that it must have;
-// empty for any. A child whose entry is malformed goes too, if want is empty, and is returned as an unknown one.
-//
-// Errors: ErrNotFound, ErrWrongType, ErrNotDirectory, ErrReadOnly, ErrForeign, ErrMalformed; those of Files.
-func (t *Tree) Unlink(ctx context.Context, dir caps.Cap, name string, want Type) (Node, error) {
-	return Node{}, nil
+// options are what a directory's cap tells of it.
+func options(dir caps.Cap) dirnode.Options {
+	o := dirnode.Options{Immutable: !dir.Kind().IsMutable()}
+	if key, ok := dir.WriteKey(); ok {
+		o.Write = &key
+	}
+	return o
 }
 
-// Move links a child under another name, in the same directory or another, and then unlinks the old one; in one directory
-// that is one change. Metadata move along. It reports whether it replaced another child.
-//
-// Errors: those of Link and Unlink, ErrIntoItself; ErrChanged.
-func (t *Tree) Move(ctx context.Context, from caps.Cap, name string, to caps.Cap, newName string, r Replace) (replaced bool, err error) {
-	return false, nil
+// kindOf is the kind of mutable file that is meant.
+func kindOf(k, otherwise caps.Kind) caps.Kind {
+	if k == caps.KindSDMF || k == caps.KindMDMF {
+		return k
+	}
+	return otherwise
 }
-
-// Mkdir makes an empty directory that is linked nowhere. format is caps.KindSDMF or caps.KindMDMF; anything else is the
-// tree's own.
-func (t *Tree) Mkdir(ctx context.Context, format caps.Kind) (caps.Cap, error) {
-	return caps.Cap{}, nil
-}
-
-// MkdirWithChildren makes a mutable directory with these children, whose metadata are stored as they are.
-//
-// Errors: ErrName, ErrChild, ErrTooLarge; those of Files.
-func (t *Tree) MkdirWithChildren(ctx context.Context, format caps.Kind, children []NewChild) (caps.Cap, error) {
-	return caps.Cap{}, nil
-}
-
-// MkdirImmutable makes an immutable directory. The same children give the same cap.
-//
-// Errors: ErrMutableChild, ErrName, ErrChild, ErrTooLarge; those of Files.
-func (t *Tree) MkdirImmutable(ctx context.Context, children []NewChild) (caps.Cap, error) {
-	return caps.Cap{}, nil
-}
-
-// MkdirAll makes the directory at a path, and all that are missing on the way; one that is there already is left alone.
-// An empty path is root itself.
-//
-// Errors: ErrInTheWay; those of Resolve and Link.
-func (t *Tree) MkdirAll(ctx context.Context, root caps.Cap, path []string, format caps.Kind) (Node, error) {
-	return Node{}, nil
-}
-
-// Visit is a node that a walk comes to.
-type Visit struct {
-	// Path is the names from the root, for which it is empty. The caller owns it.
-	Path []string
-	Node Node
-}
-
-// Walker is told what a walk finds. Calls come from one goroutine, one after the other; an error ends the walk.
-type Walker struct {
-	// Node is called for each node. May be nil.
-	Node func(Visit) error
-	// Directory is called after Node for a directory that could be read, before its children. May be nil.
-	Directory func(Visit, Listing) error
-	// Unreadable is called after Node for a directory that could not be read. nil ends the walk with the error.
-	Unreadable func(Visit, error) error
-}
-
-// Walk visits everything below root, depth first, root first; in a directory first the unknown children, then files, then
-// directories, each by name. Of several links to one object the first is followed; literals and unknown nodes come every
-// time. root may be a file.
-//
-// Errors: those of List, wrapped with the path; those of the Walker.
-//
-// Source: tahoe-formats 7.5.
-func (t *Tree) Walk(ctx context.Context, root caps.Cap, w Walker) error { return nil }
-
-// CheckOptions says how to check.
-type CheckOptions struct {
-	Verify   bool // read every share
-	Repair   bool // and repair what is not healthy
-	AddLease bool // and renew leases
-}
-
-// Checked is what a check of one node found.
-type Checked struct {
-	// Literal says that there was nothing to check: the node is in its cap, or unknown.
-	Literal bool
-	// Before is what was found; After what was there after a repair, else equal to Before.
-	Before, After transfer.Health
-	// Attempted says that a repair was tried; RepairErr why it failed, if it did.
-	Attempted bool
-	RepairErr error
-}
-
-// Check checks one node.
-//
-// Errors: ErrForeign; those of Files.
-func (t *Tree) Check(ctx context.Context, n Node, o CheckOptions) (Checked, error) {
-	return Checked{}, nil
-}
-
-// DeepCheck walks and checks every node it comes to. checked is called with each before the walker's own functions; the
-// error is that of Check, and the walk goes on if checked returns nil.
-func (t *Tree) DeepCheck(ctx context.Context, root caps.Cap, o CheckOptions, checked func(Visit, Checked, error) error, w Walker) error {
-	return nil
-}
-
-// Stats counts what a walk finds.
-type Stats struct{}
-
-// Walker feeds the statistics: give it to Walk, or call its functions from another.
-func (s *Stats) Walker() Walker { return Walker{} }
-
-// MarshalJSON gives the keys and the order of Tahoe.
-//
-// Source: tahoe-formats 9.6.
-func (s *Stats) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }

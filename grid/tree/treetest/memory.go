@@ -4,6 +4,7 @@ package treetest
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
@@ -227,7 +228,7 @@ func publicDER(privateKey []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, ok := parsed.(interface{ Public() any })
+	signer, ok := parsed.(crypto.Signer)
 	if !ok {
 		return nil, errors.New("not a private key")
 	}

@@ -1,8 +1,0 @@
-package treetest_test
-
-import (
-	"trunkline/grid/tree"
-	"trunkline/grid/tree/treetest"
-)
-
-var _ tree.Files = (*treetest.Memory)(nil)
