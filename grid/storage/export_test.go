@@ -64,3 +64,10 @@ func (r *Remote) TestingOnlyFilling() bool {
 	}
 	return false
 }
+
+// TestingOnlyStaged counts the files of changes of slots in progress, and the bytes promised.
+func (s *Store) TestingOnlyStaged() (n int, promised uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.staged, s.promised
+}

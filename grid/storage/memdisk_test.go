@@ -27,6 +27,7 @@ type memDisk struct {
 	failAt  int   // the step that fails; 0 is none
 	after   bool  // it fails after it was done
 	dead    bool  // every later step fails, too: the power is gone
+	cutAt   int   // every step from here on fails, too; 0 is none
 	err     error // what a failing step says
 	noLinks bool  // as exFAT has none
 	free    int   // bytes that can be written; negative is unlimited
@@ -69,10 +70,22 @@ func (d *memDisk) step(do func() error) error {
 	if hit && d.after {
 		_ = do()
 	}
-	if hit || d.dead && d.failAt > 0 && d.steps > d.failAt {
+	if hit || d.gone() {
 		return d.err
 	}
 	return do()
+}
+
+// gone says whether the power is. The caller holds d.mu.
+func (d *memDisk) gone() bool {
+	return d.dead && d.failAt > 0 && d.steps > d.failAt || d.cutAt > 0 && d.steps >= d.cutAt
+}
+
+// dark says whether the power has gone.
+func (d *memDisk) dark() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dead && d.failAt > 0 && d.steps >= d.failAt || d.cutAt > 0 && d.steps >= d.cutAt
 }
 
 func (d *memDisk) find(name string) (*inode, error) {

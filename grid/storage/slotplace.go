@@ -34,23 +34,15 @@ func (s *Store) place(si caps.StorageIndex, p *placing) error {
 		err = s.placeAll(si, p)
 	}
 	if len(p.removed) > 0 {
-		s.prune(bucketDir(sharesDir, si))
+		s.prune(si)
 	}
 	return err
 }
 
-// syncChanges makes the bytes of the new files durable, all at once: the disk then waits for one of them.
+// syncChanges makes the bytes of the new files durable.
 func (s *Store) syncChanges(changes []*shareChange) error {
-	errs := make([]error, len(changes))
-	var group sync.WaitGroup
-	for i, sh := range changes[min(1, len(changes)):] {
-		group.Go(func() { errs[i+1] = sh.file.Sync() })
-	}
-	if len(changes) > 0 {
-		errs[0] = changes[0].file.Sync()
-	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
+	err := atOnce(len(changes), func(i int) error { return changes[i].file.Sync() })
+	if err != nil {
 		s.fail(err)
 		return diskError("syncing the share", err)
 	}
@@ -68,11 +60,11 @@ func (s *Store) placeOne(si caps.StorageIndex, p *placing) error {
 	})
 	if err != nil {
 		if p.fresh {
-			s.prune(bucket)
+			s.prune(si)
 		}
 		return diskError("placing the share", err)
 	}
-	return s.syncBucket(bucket, p.fresh)
+	return s.syncBucket(si)
 }
 
 // inBucket does what puts shares in a bucket or takes them out.
@@ -120,19 +112,46 @@ func (s *Store) holdsMutable(bucket string) (*bool, error) {
 	return nil, nil //nolint:nilnil // neither
 }
 
-// syncBucket makes the names in a bucket durable, and its own if it may be new.
-func (s *Store) syncBucket(bucket string, fresh bool) error {
+// maxSettled bounds the slots whose directories are known to be durable; then knowing begins anew.
+const maxSettled = 1 << 16
+
+// syncBucket makes the names in a bucket durable. Its own name, and that of the directory it is in, need that once:
+// whoever made them may have been killed before.
+func (s *Store) syncBucket(si caps.StorageIndex) error {
+	bucket := bucketDir(sharesDir, si)
 	dirs := []string{bucket}
-	if fresh {
+	s.mu.Lock()
+	settled := s.settled[si]
+	s.mu.Unlock()
+	if !settled {
 		dirs = append(dirs, path.Dir(bucket), sharesDir)
 	}
-	for _, dir := range dirs {
-		if err := s.disk.SyncDir(dir); err != nil {
-			s.fail(err)
-			return diskError("syncing the share's directory", err)
-		}
+	err := atOnce(len(dirs), func(i int) error { return s.disk.SyncDir(dirs[i]) })
+	if err != nil {
+		s.fail(err)
+		return diskError("syncing the share's directory", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.settled) >= maxSettled {
+		clear(s.settled)
+	}
+	s.settled[si] = true
 	return nil
+}
+
+// atOnce does n things at the same time and waits for them: the disk then writes for all of them once.
+func atOnce(n int, do func(i int) error) error {
+	if n == 1 {
+		return do(0)
+	}
+	errs := make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { errs[i] = do(i) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 // placeAll does several things that belong together.
@@ -240,16 +259,16 @@ func (s *Store) finish(r changeRecord, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	return s.syncBucket(bucket, fresh)
+	return s.syncBucket(r.si)
 }
 
 // duplicate gives a file a second name, or where that cannot be, copies it.
 func (s *Store) duplicate(from, to string) error {
+	if err := s.disk.Link(from, to); err == nil {
+		return nil
+	}
 	if err := s.disk.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	if s.disk.Link(from, to) == nil {
-		return nil
 	}
 	src, err := s.disk.Open(from, false)
 	if err != nil {

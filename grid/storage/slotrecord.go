@@ -115,7 +115,7 @@ func (s *Store) finishChanges() (found bool, err error) {
 			return found, err
 		}
 		s.log.Info("a change of mutable shares was finished", "shares", len(r.replaced)+len(r.removed))
-		s.prune(bucketDir(sharesDir, r.si))
+		s.prune(r.si)
 	}
 	return found, nil
 }

@@ -10,6 +10,8 @@ import (
 	"path"
 	"sync"
 	"time"
+
+	"trunkline/caps"
 )
 
 const (
@@ -62,14 +64,15 @@ type Store struct {
 
 	mu         sync.Mutex // guards the rest; never held during input or output
 	uploads    map[shareID]*Upload
-	created    uint64 // uploads begun, for unique names
-	pending    uint64 // bytes promised to uploads and not written yet
-	used       uint64 // bytes of complete share files, kept only under MaxBytes
-	promised   uint64 // bytes of the files of uploads and of changes of slots in progress
-	slotFiles  int    // files that readings of slots have open
-	staged     int    // files that changes of slots have open
-	advisories int    // files in advisoryDir
-	failed     bool   // a sync failed: no more writes
+	created    uint64                     // uploads begun, for unique names
+	pending    uint64                     // bytes promised to uploads and not written yet
+	used       uint64                     // bytes of complete share files, kept only under MaxBytes
+	promised   uint64                     // bytes of the files of uploads and of changes of slots in progress
+	slotFiles  int                        // files that readings of slots have open
+	staged     int                        // files that changes of slots have open
+	advisories int                        // files in advisoryDir
+	settled    map[caps.StorageIndex]bool // slots whose directories are durable
+	failed     bool                       // the disk failed: no more writes
 	closed     bool
 }
 
@@ -126,6 +129,7 @@ func open(cfg Config, d disk) (*Store, error) {
 		log:     cfg.Logger,
 		handles: newHandles(),
 		slots:   newSlotLocks(),
+		settled: make(map[caps.StorageIndex]bool),
 		uploads: make(map[shareID]*Upload),
 	}
 	if s.now == nil {
@@ -247,9 +251,13 @@ func (s *Store) sweep() error {
 
 // prune removes the directories that a share was to be put in, if they are empty; if not, the disk
 // refuses.
-func (s *Store) prune(bucket string) {
+func (s *Store) prune(si caps.StorageIndex) {
+	bucket := bucketDir(sharesDir, si)
 	s.tree.Lock()
 	defer s.tree.Unlock()
+	s.mu.Lock()
+	delete(s.settled, si)
+	s.mu.Unlock()
 	if s.disk.Remove(bucket) == nil {
 		_ = s.disk.Remove(path.Dir(bucket))
 	}

@@ -151,7 +151,7 @@ func (u *Upload) seal() error {
 func (s *Store) publish(u *Upload) error {
 	bucket, final := u.id.bucket(), u.id.path()
 	if err := s.move(u.name, bucket, final); err != nil {
-		s.prune(bucket)
+		s.prune(u.id.si)
 		return err
 	}
 	// All three, always: a directory that another commit made a moment ago may not be durable yet.
