@@ -29,6 +29,8 @@ var (
 	ErrTooLarge = errors.New("too large for a mutable file")
 	// ErrClosed means that the version or the key pool was closed.
 	ErrClosed = errors.New("closed")
+	// ErrSeenFile means that a file is not one that versions seen are kept in.
+	ErrSeenFile = errors.New("not a file of versions seen")
 	// ErrConfig means that a parameter is out of range.
 	ErrConfig = errors.New("mutable file parameters out of range")
 )

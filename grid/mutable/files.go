@@ -1,8 +1,10 @@
 package mutable
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"trunkline/caps"
@@ -12,7 +14,10 @@ import (
 
 // Files are the mutable files of one grid. Safe for concurrent use. Writes of one file through one Files follow each other.
 type Files struct {
-	cfg Config
+	cfg     Config
+	locks   fileLocks
+	keys    keyCache
+	silence tiredness
 }
 
 // New takes the servers of a grid. It starts nothing.
@@ -41,8 +46,13 @@ type Result struct {
 }
 
 // NewKeys takes a pair of keys for a new file from [Config.Keys], or makes one.
+//
+// Errors: ErrClosed, ctx's error.
 func (f *Files) NewKeys(ctx context.Context) (*ssk.Keys, error) {
-	return nil, errors.ErrUnsupported
+	if f.cfg.Keys != nil {
+		return f.cfg.Keys.Take(ctx)
+	}
+	return ssk.GenerateKeys()
 }
 
 // Create stores size bytes of src as a new mutable file. keys are its keys, nil for new ones; whoever has them already can
@@ -50,7 +60,44 @@ func (f *Files) NewKeys(ctx context.Context) (*ssk.Keys, error) {
 //
 // Errors: transfer.ErrUnhappy (too few servers took it), ErrExists, ErrTooLarge, ctx's error, or what src returned.
 func (f *Files) Create(ctx context.Context, format ssk.Format, keys *ssk.Keys, src io.ReaderAt, size uint64) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+	if keys == nil {
+		var err error
+		if keys, err = f.NewKeys(ctx); err != nil {
+			return Result{}, fmt.Errorf("making keys: %w", err)
+		}
+	}
+	kind := caps.KindSDMF
+	if format == ssk.MDMF {
+		kind = caps.KindMDMF
+	}
+	write, err := keys.Cap(kind)
+	if err != nil {
+		return Result{}, err
+	}
+	o, unlock, err := f.begin(ctx, write)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	f.keys.put(o.v.StorageIndex, keys)
+	s := f.survey(ctx, o.v)
+	defer s.end()
+	if err := s.await(ctx, func() (now, soon bool) {
+		return false, len(s.picture(nil).answered) >= f.cfg.Happy
+	}); err != nil {
+		return Result{}, err
+	}
+	s.mu.Lock()
+	p := s.picture(nil)
+	s.mu.Unlock()
+	if len(p.versions) > 0 {
+		return Result{}, ErrExists
+	}
+	r, err := o.publish(ctx, &view{s: s, p: p}, change{src: src, size: size})
+	if errors.Is(err, errConflict) {
+		return Result{}, ErrExists
+	}
+	return r, err
 }
 
 // Open asks the servers for a file and picks its newest recoverable version. ctx bounds Open only. The version must be
@@ -59,45 +106,51 @@ func (f *Files) Create(ctx context.Context, format ssk.Format, keys *ssk.Keys, s
 // Errors: transfer.NotEnoughSharesError (which matches transfer.ErrNotEnoughShares, and transfer.ErrNoShares if there is no
 // trace of the file), ErrRollback, or ctx's error.
 func (f *Files) Open(ctx context.Context, v caps.MutableVerify) (*Version, error) {
-	return nil, errors.ErrUnsupported
+	return f.open(ctx, v, false)
 }
 
 // OpenAny is Open that takes an older version than was seen before too.
 func (f *Files) OpenAny(ctx context.Context, v caps.MutableVerify) (*Version, error) {
-	return nil, errors.ErrUnsupported
+	return f.open(ctx, v, true)
 }
 
 // ReadAll opens the newest version of a file and returns its contents, at most limit bytes. c is a read or write cap.
 //
 // Errors: those of Open and [Version.Read], ErrNoReadCap, ErrTooLarge.
 func (f *Files) ReadAll(ctx context.Context, c caps.Cap, limit uint64) ([]byte, ssk.Header, error) {
-	return nil, ssk.Header{}, errors.ErrUnsupported
+	v, ok := c.MutableVerify()
+	key, readable := c.MutableReadKey()
+	if !ok || !readable {
+		return nil, ssk.Header{}, ErrNoReadCap
+	}
+	for {
+		version, err := f.Open(ctx, v)
+		if err != nil {
+			return nil, ssk.Header{}, err
+		}
+		contents, err := version.all(ctx, key, limit)
+		version.Close()
+		if err == nil || !version.moved() || ctx.Err() != nil {
+			return contents, version.Header(), err
+		}
+		// It was overwritten while it was being read.
+	}
 }
 
-// Overwrite replaces the contents by size bytes of src, which must not change meanwhile.
-//
-// Errors: ErrUncoordinated, ErrUnsettled, ErrNoWriteCap, ErrTooLarge, transfer.ErrUnhappy, transfer.ErrNotEnoughShares, ctx's
-// error, or what src returned. After ErrUncoordinated, transfer.ErrUnhappy and ctx's error the new contents may stand or not.
-func (f *Files) Overwrite(ctx context.Context, write caps.Cap, src io.ReaderAt, size uint64) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+// all reads a whole version into memory.
+func (v *Version) all(ctx context.Context, key caps.MutableReadKey, limit uint64) ([]byte, error) {
+	length := v.Header().Length
+	if length > limit {
+		return nil, fmt.Errorf("%w: %d bytes where %d are allowed", ErrTooLarge, length, limit)
+	}
+	var buf bytes.Buffer
+	err := v.Read(ctx, key, 0, length, &buf)
+	return buf.Bytes(), err
 }
 
-// WriteAt overwrites size bytes at offset by those of src, or extends the file; a gap reads as zeros. Of an MDMF file only
-// the segments that change are sent.
-//
-// Errors: those of Overwrite, and ErrRollback.
-func (f *Files) WriteAt(ctx context.Context, write caps.Cap, src io.ReaderAt, offset, size uint64) (Result, error) {
-	return Result{}, errors.ErrUnsupported
-}
-
-// Modify replaces the contents by what fn makes of them, so that no acknowledged change is lost, neither this one nor another:
-// if somebody else writes at the same time it is tried again on what they wrote, until it is in or ctx ends.
-//
-// fn may be called several times, with other contents each time. It may change old in place and return it. If it returns what
-// it was given, and nobody interfered, nothing is written. fn's error ends Modify and is returned as it is.
-//
-// Errors: ErrUnsettled, ErrRollback, ErrNoWriteCap, ErrTooLarge, transfer.ErrUnhappy, transfer.ErrNotEnoughShares, ctx's error.
-// After transfer.ErrUnhappy and ctx's error the change may be in or not.
-func (f *Files) Modify(ctx context.Context, write caps.Cap, fn func(old []byte) ([]byte, error)) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+// moved reports whether shares of the version were found overwritten.
+func (v *Version) moved() bool {
+	v.s.mu.Lock()
+	defer v.s.mu.Unlock()
+	return v.s.moved
 }
