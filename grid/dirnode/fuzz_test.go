@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"trunkline/caps"
 	"trunkline/grid/dirnode"
 )
 
@@ -86,7 +85,7 @@ func FuzzMetadata(f *testing.F) {
 			t.Fatalf("%s became %s: %v", m.Text(), again.Text(), err)
 		}
 		d := dirnode.New(writer())
-		if err := d.Set("x", caps.Pair(child(1)), &m, now); err != nil && len(m.Text()) < dirnode.MaxMetadata/2 {
+		if err := d.Set("x", child(1), &m, now); err != nil && len(m.Text()) < dirnode.MaxMetadata/2 {
 			t.Fatal(err)
 		}
 	})

@@ -2,7 +2,7 @@ package tree_test
 
 import (
 	"bytes"
-
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -210,4 +210,23 @@ func during(m member, fn func()) {
 		}
 		return nil
 	})
+}
+
+// staleFiles always reads one directory as it was.
+type staleFiles struct {
+	tree.Files
+	old string
+	dir caps.Cap
+}
+
+func (s staleFiles) Read(ctx context.Context, c caps.Cap, begin func(uint64) (uint64, uint64, io.Writer, error)) error {
+	if !c.Equal(s.dir) {
+		return s.Files.Read(ctx, c, begin)
+	}
+	offset, length, w, err := begin(uint64(len(s.old)))
+	if err != nil || length == 0 {
+		return err
+	}
+	_, err = io.WriteString(w, s.old[offset:offset+length])
+	return err
 }

@@ -44,7 +44,7 @@ func New(c Config) *Tree {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
 	return &Tree{c}
 }
