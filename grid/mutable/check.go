@@ -16,10 +16,13 @@ import (
 // verifyBytes is about how much of a share is read at a time to verify it.
 const verifyBytes = 4 << 20
 
+// CheckOptions say how thoroughly to check, and whether to renew leases, as for immutable files.
+type CheckOptions = transfer.CheckOptions
+
 // Check asks all servers for the shares of a file. That a file is not there, or unhealthy, is no error.
 //
 // Errors: ctx's error.
-func (f *Files) Check(ctx context.Context, v caps.MutableVerify, opts transfer.CheckOptions) (transfer.Health, error) {
+func (f *Files) Check(ctx context.Context, v caps.MutableVerify, opts CheckOptions) (transfer.Health, error) {
 	s := f.survey(ctx, v)
 	defer s.end()
 	if err := s.await(ctx, func() (now, soon bool) {
@@ -170,7 +173,7 @@ func (s *survey) health(p *picture) transfer.Health {
 // kind afterwards; if nothing was done it equals before.
 //
 // Errors: those of Overwrite.
-func (f *Files) Repair(ctx context.Context, write caps.Cap, opts transfer.CheckOptions) (before, after transfer.Health, err error) {
+func (f *Files) Repair(ctx context.Context, write caps.Cap, opts CheckOptions) (before, after transfer.Health, err error) {
 	v, ok := write.MutableVerify()
 	if _, writes := write.WriteKey(); !ok || !writes {
 		return before, after, ErrNoWriteCap
