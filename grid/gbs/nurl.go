@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -58,7 +59,7 @@ func ParseNURL(text string) (NURL, error) {
 		return NURL{}, fmt.Errorf("%w: it does not end in #v=1, so it is of another protocol", ErrNURL)
 	case u.User == nil || hasPassword || password != "" || u.RawQuery != "" || u.ForceQuery:
 		return NURL{}, fmt.Errorf("%w: it needs a hash before the host, and nothing else", ErrNURL)
-	case n.Host == "":
+	case !validHost(n.Host):
 		return NURL{}, fmt.Errorf("%w: it names no host", ErrNURL)
 	}
 	hash, err := base64.RawURLEncoding.Strict().DecodeString(u.User.Username())
@@ -76,6 +77,15 @@ func ParseNURL(text string) (NURL, error) {
 		return NURL{}, fmt.Errorf("%w: the secret in it is empty, too long or a path", ErrNURL)
 	}
 	return n, nil
+}
+
+// validHost accepts IP addresses and names of letters, digits and what DNS names have between them.
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == "" &&
+		!strings.HasPrefix(host, "-")
 }
 
 // Address is host:port, as net.Dial takes it.
