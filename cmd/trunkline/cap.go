@@ -100,7 +100,7 @@ stand in the list of processes.`,
 		},
 	}
 	show.Flags().StringVar(&file, "cap-file", "", "read the cap from `FILE`")
-	cmd.AddCommand(show)
+	cmd.AddCommand(show, a.capOfCmd())
 	return cmd
 }
 

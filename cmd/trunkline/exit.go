@@ -28,6 +28,7 @@ const (
 	exitBusy        = 9
 	exitNotRunning  = 10
 	exitVersion     = 11
+	exitConflict    = 12
 	exitDeadline    = 124
 	exitInterrupted = 130
 )
@@ -39,8 +40,8 @@ var exitMeanings = []struct {
 	{exitOK, "done"},
 	{exitFailure, "failed for another reason"},
 	{exitUsage, "the command line, or a cap or code given on it, can't be understood"},
-	{exitNotFound, "not found: no such file, area or member"},
-	{exitDegraded, "partial: some of it failed, or the result is worse than asked for"},
+	{exitNotFound, "not found: no such file, directory, alias, area or member"},
+	{exitDegraded, "partial: some of it failed, or the result is worse than asked for, or a file is not healthy"},
 	{exitTemporary, "temporary: too few servers, nobody answered, no room; trying again may help"},
 	{exitRefused, "refused: not approved, revoked, expired, or against a policy such as the price ceiling"},
 	{exitPayment, "payment needed, or the credit is used up"},
@@ -48,6 +49,7 @@ var exitMeanings = []struct {
 	{exitBusy, "busy: another process holds it"},
 	{exitNotRunning, "no node here, or it is not running"},
 	{exitVersion, "made by a newer version"},
+	{exitConflict, "conflict: something is there already, or somebody else changed it at the same time"},
 	{exitDeadline, "a deadline passed"},
 	{exitInterrupted, "interrupted"},
 }

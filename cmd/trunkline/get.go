@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,28 +12,42 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"trunkline/caps"
+	"trunkline/cmd/internal/alias"
 	"trunkline/cmd/internal/node"
 	"trunkline/grid/transfer"
+	"trunkline/grid/tree"
 )
 
 func (a *app) getCmd() *cobra.Command {
-	var capFile, output, byteRange string
+	var where whereFlags
+	var output, byteRange string
 	cmd := &cobra.Command{
-		Use:     "get [CAP | -]",
-		Short:   "Fetch a file by its cap, from your grid or any other",
+		Use:     "get [WHERE | -] [FILE]",
+		Short:   "Fetch a file, from your grid or any other",
 		GroupID: "files",
 		Long: `Fetch a file. A plain cap, or one of your own area, is read from your grid's servers; a
 long-distance cap of another area through your grid's gateway. Without a home grid only toll-free
 grids can be read. Every byte is verified before it is written.
 
-The file goes to standard output, or with -o to a file that appears only when it is whole. A cap is
-a password: give it on standard input or with --cap-file.`,
+The file goes to standard output, or to FILE, which appears only when it is whole. ` + aboutPlaces + `
+A cap is a password: give it on standard input or with --cap-file. Without WHERE it is read from standard input.`,
 		Example: "  trunkline get - -o thesis.pdf < thesis.cap\n" +
+			"  trunkline get docs:thesis.pdf thesis.pdf\n" +
 			"  trunkline get --cap-file talk.cap | mpv -\n" +
 			"  trunkline get --cap-file disk.cap --range 1048576-2097151 > part",
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.readCap(args, capFile)
+			if len(args) == 2 {
+				if output != "" {
+					return &usageError{cmd: cmd.CommandPath(), err: errors.New("name the file to write once, as an argument or with -o")}
+				}
+				output = args[1]
+			}
+			if len(args) == 0 && where.capFile == "" {
+				args = []string{"-"}
+			}
+			l, err := where.locate(a, args)
 			if err != nil {
 				return err
 			}
@@ -43,22 +58,22 @@ a password: give it on standard input or with --cap-file.`,
 			if output == "" && terminal(a.stdout) {
 				return &usageError{cmd: cmd.CommandPath(), err: errors.New("not writing a file to the terminal; use -o FILE or a pipe")}
 			}
-			h, err := a.home()
+			s, err := a.open(cmd, node.ClientOptions{})
 			if err != nil {
 				return err
 			}
-			client, err := node.OpenClient(cmd.Context(), h, node.ClientOptions{Logger: a.logger(false)})
+			defer s.close()
+			c, err := s.file(cmd.Context(), l)
 			if err != nil {
 				return err
 			}
-			defer client.Close()
 			dst, err := openOutput(a.stdout, output)
 			if err != nil {
 				return err
 			}
 			defer dst.discard()
 			var bar *progress
-			report, err := client.Get(cmd.Context(), c, want, dst, func(done, total uint64) {
+			report, err := s.client.Get(cmd.Context(), c, want, dst, func(done, total uint64) {
 				if bar == nil {
 					bar = a.newProgress("get", total)
 				}
@@ -88,9 +103,21 @@ a password: give it on standard input or with --cap-file.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&output, "output", "o", "", "write to `FILE`, which appears only when it is whole")
-	f.StringVar(&capFile, "cap-file", "", "read the cap from `FILE`")
+	where.add(f)
 	f.StringVar(&byteRange, "range", "", "fetch only bytes `FIRST-LAST` (also FIRST- and -COUNT, the last COUNT bytes)")
 	return cmd
+}
+
+// file is the cap of the file that a location names.
+func (s *session) file(ctx context.Context, l alias.Location) (caps.Cap, error) {
+	n, err := s.resolve(ctx, l)
+	if err != nil {
+		return caps.Cap{}, err
+	}
+	if n.Type() == tree.TypeDirectory {
+		return n.Cap(), fmt.Errorf("%w: %s is a directory (%s); cp -r copies it, ls lists it", node.ErrNotFile, l, n.Cap().Kind())
+	}
+	return n.Cap(), nil
 }
 
 // warnOfLiars names the servers whose shares were damaged; the error itself only counts them.

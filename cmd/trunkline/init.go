@@ -15,11 +15,17 @@ type placeFlags struct {
 	name   string
 	listen []string
 	lan    bool
+	web    string
 }
 
 func (p *placeFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&p.listen, "listen", nil, "listen on `MULTIADDR` (repeatable; port 0: a free port is picked now and kept)")
 	f.BoolVar(&p.lan, "lan", false, "dial private and loopback addresses too: one machine or one LAN (implied by a loopback --listen)")
+}
+
+// addWeb adds what only makes sense where a client may be.
+func (p *placeFlags) addWeb(f *pflag.FlagSet) {
+	f.StringVar(&p.web, "web", node.DefaultConfig().Web.Listen, "serve a client's web API on this loopback `ADDRESS` (port 0: a free one is picked now; empty: none)")
 }
 
 func (p *placeFlags) config() (node.Config, error) {
@@ -28,21 +34,25 @@ func (p *placeFlags) config() (node.Config, error) {
 	if len(p.listen) > 0 {
 		c.Listen = p.listen
 	}
-	c.AllowPrivateAddresses = p.lan
+	c.AllowPrivateAddresses, c.Web.Listen = p.lan, p.web
 	return c, node.PickPorts(&c)
 }
 
 func (a *app) initCmd() *cobra.Command {
 	var place placeFlags
 	var bootstrap []string
+	var tahoeNode string
 	cmd := &cobra.Command{
 		Use:     "init",
 		Short:   "Make a node directory without a home grid",
 		GroupID: "start",
 		Long: `Make a node directory that belongs to no grid: a stranger, who can read from toll-free
 grids. To become a member of a grid, use "trunkline join TICKET" instead; to start a grid,
-"trunkline grid create".`,
-		Example: "  trunkline init --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…\n" +
+"trunkline grid create".
+
+With --tahoe-node, files are kept on the servers of the grid that a Tahoe-LAFS client uses: its servers, its
+encoding, its secrets, its aliases and what it backed up are taken over. That node is left as it is.`,
+		Example: "  trunkline init --tahoe-node ~/.tahoe\n  trunkline init --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…\n" +
 			"  trunkline get - < grandmas-recipes.cap > recipes.pdf",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -55,6 +65,9 @@ grids. To become a member of a grid, use "trunkline join TICKET" instead; to sta
 				return err
 			}
 			c.Roles, c.Bootstrap = []node.Role{node.RoleClient}, bootstrap
+			if tahoeNode != "" {
+				return a.adopt(h, c, tahoeNode)
+			}
 			if err := h.Create(c); err != nil {
 				return err
 			}
@@ -70,13 +83,35 @@ grids. To become a member of a grid, use "trunkline join TICKET" instead; to sta
 	}
 	place.add(cmd.Flags())
 	cmd.Flags().StringVar(&place.name, "name", "", "what other people see beside this node's key")
+	place.addWeb(cmd.Flags())
+	cmd.Flags().StringVar(&tahoeNode, "tahoe-node", "", "work with the grid of the Tahoe-LAFS client in `DIR`")
 	cmd.Flags().StringArrayVar(&bootstrap, "bootstrap", nil, "`ADDRESS` of any gateway, contact point or clearinghouse (repeatable)")
 	return cmd
+}
+
+// adopt makes a node directory for the grid of a Tahoe-LAFS client.
+func (a *app) adopt(h node.Home, c node.Config, dir string) error {
+	made, err := node.AdoptClient(h, c, dir, a.logger(false))
+	if err != nil {
+		return err
+	}
+	for _, w := range made.Warnings {
+		a.warn(w)
+	}
+	return a.print(made, func(w io.Writer) {
+		fmt.Fprintf(w, "made a node in %s for the Tahoe-LAFS grid of %s\n", made.Home, made.NodeDir)
+		fmt.Fprintf(w, "servers  %d\naliases  %d\n", made.Servers, made.Aliases)
+		if made.Backups {
+			fmt.Fprintln(w, "backups  known")
+		}
+		fmt.Fprintln(w, "\nnext: trunkline list-aliases")
+	})
 }
 
 func (a *app) joinCmd() *cobra.Command {
 	var place placeFlags
 	var storage node.StorageConfig
+	var tahoeNode string
 	defaults := node.DefaultConfig().Storage
 	cmd := &cobra.Command{
 		Use:     "join TICKET | -",
@@ -84,7 +119,10 @@ func (a *app) joinCmd() *cobra.Command {
 		GroupID: "start",
 		Long: `Join a grid: make a node directory, show the ticket to the grid's manager, and keep what
 comes back, the signed roster and this node's certificate. The ticket says with which roles.
-Its secret works as often as the manager said; "-" reads it from standard input.`,
+Its secret works as often as the manager said; "-" reads it from standard input.
+
+With --tahoe-node, a server goes on with the shares of a Tahoe-LAFS storage node, which must not run any more;
+with --read-only it serves them and touches nothing.`,
 		Example: "  trunkline join - < ticket.txt\n  trunkline join --name attic --storage-dir /srv/shares - < ticket.txt\n  trunkline run",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,6 +140,11 @@ Its secret works as often as the manager said; "-" reads it from standard input.
 			if err != nil {
 				return err
 			}
+			if tahoeNode != "" {
+				if err := node.AdoptServer(&storage, tahoeNode); err != nil {
+					return err
+				}
+			}
 			c.Storage = storage
 			got, err := node.Join(cmd.Context(), h, c, text, a.logger(false))
 			if err != nil {
@@ -114,7 +157,7 @@ Its secret works as often as the manager said; "-" reads it from standard input.
 				if got.Run {
 					fmt.Fprintln(w, "\nnext: trunkline run")
 				} else {
-					fmt.Fprintln(w, "\nnext: trunkline put FILE")
+					fmt.Fprintln(w, "\nnext: trunkline put FILE, or for directories: trunkline create-alias NAME")
 				}
 			})
 		},
@@ -123,6 +166,8 @@ Its secret works as often as the manager said; "-" reads it from standard input.
 	f := cmd.Flags()
 	f.StringVar(&place.name, "name", "", "what other members see beside this node's key")
 	f.StringVar(&storage.Dir, "storage-dir", defaults.Dir, "where a server keeps shares, in Tahoe-LAFS's layout")
+	place.addWeb(f)
+	f.StringVar(&tahoeNode, "tahoe-node", "", "go on with the shares of the Tahoe-LAFS storage node in `DIR`")
 	f.BoolVar(&storage.ReadOnly, "read-only", false, "serve the shares that are there and touch nothing")
 	f.Uint64Var(&storage.ReservedBytes, "reserve", defaults.ReservedBytes, "keep so many `BYTES` of the disk free")
 	f.Uint64Var(&storage.MaxBytes, "max", 0, "bound all shares together to `BYTES` (0: no bound)")
@@ -137,8 +182,8 @@ func (a *app) runCmd() *cobra.Command {
 		Short:   "Run the roles that the node's configuration names",
 		GroupID: "start",
 		Long: `Run this node's roles (server, gateway, contact point, manager, clearinghouse) until
-interrupted. One line "ready ADDRESS" goes to standard output when they answer; the log goes to
-standard error.`,
+interrupted, and in a client's directory the web API and pages for a browser. One line "ready ADDRESS"
+goes to standard output when they answer; the log goes to standard error.`,
 		Example: "  trunkline run\n  trunkline --home /srv/trunkline/attic run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -45,4 +47,37 @@ func (p *progress) end(ok bool) {
 		p.bar.Abort(true)
 	}
 	p.box.Wait()
+}
+
+// counter counts on a terminal, in place, and nowhere else.
+type counter struct {
+	w     io.Writer // nil: no terminal
+	what  string
+	n     int
+	shown time.Time
+}
+
+// newCounter starts to count what is done. One goroutine at a time.
+func (a *app) newCounter(what string) *counter {
+	c := &counter{what: what}
+	if !a.json && terminal(a.stderr) {
+		c.w = a.stderr
+	}
+	return c
+}
+
+// add counts one.
+func (c *counter) add() {
+	c.n++
+	if now := time.Now(); c.w != nil && now.Sub(c.shown) > 120*time.Millisecond {
+		c.shown = now
+		fmt.Fprintf(c.w, "\r\x1b[K%s %d", c.what, c.n)
+	}
+}
+
+// end takes the number away.
+func (c *counter) end() {
+	if c.w != nil && !c.shown.IsZero() {
+		fmt.Fprint(c.w, "\r\x1b[K")
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"trunkline/cmd/internal/names"
 	"trunkline/cmd/internal/node"
 	"trunkline/p2p"
 )
@@ -54,11 +55,16 @@ func (a *app) root() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: "start", Title: "Start"},
 		&cobra.Group{ID: "files", Title: "Files"},
+		&cobra.Group{ID: "dirs", Title: "Directories"},
+		&cobra.Group{ID: "keep", Title: "Keep them safe"},
 		&cobra.Group{ID: "grids", Title: "Grids and money"},
 	)
 	root.AddCommand(
 		a.demoCmd(), a.initCmd(), a.joinCmd(), a.runCmd(),
-		a.putCmd(), a.getCmd(), a.capCmd(),
+		a.tahoeDirCmd(),
+		a.putCmd(), a.getCmd(), a.lsCmd(), a.cpCmd(), a.capCmd(),
+		a.mkdirCmd(), a.mvCmd(), a.lnCmd(), a.rmCmd(), a.createAliasCmd(), a.addAliasCmd(), a.listAliasesCmd(),
+		a.checkCmd(), a.repairCmd(), a.deepCheckCmd(), a.manifestCmd(), a.statsCmd(), a.backupCmd(), a.leaseCmd(),
 		a.gridCmd(), a.areaCmd(), a.billCmd(), a.clearinghouseCmd(), a.exitCodesCmd(),
 	)
 	wrapArgs(root)
@@ -151,7 +157,7 @@ func (a *app) warn(text string) {
 		_ = json.NewEncoder(a.stderr).Encode(map[string]any{"message_type": "warning", "message": sentence(text)})
 		return
 	}
-	a.say("trunkline: warning: %s", sentence(text))
+	a.say("trunkline: warning: %s", names.Text(sentence(text)))
 }
 
 // terminal tells whether w is a terminal, where progress is drawn.
@@ -210,6 +216,7 @@ func (a *app) report(err error) int {
 		return code
 	}
 	text, hint := describe(err)
+	text = names.Text(text)
 	if a.json {
 		_ = json.NewEncoder(a.stderr).Encode(map[string]any{
 			"message_type": "error", "exit_code": code, "message": text, "hint": hint,

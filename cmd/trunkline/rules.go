@@ -12,14 +12,21 @@ import (
 	"trunkline/billing/ledger/sqlite"
 	"trunkline/caps"
 	"trunkline/clearinghouse"
+	"trunkline/cmd/internal/alias"
+	"trunkline/cmd/internal/backupdb"
+	"trunkline/cmd/internal/copier"
+	"trunkline/cmd/internal/names"
 	"trunkline/cmd/internal/node"
 	"trunkline/grid/account"
 	"trunkline/grid/client"
 	"trunkline/grid/longdistance"
 	"trunkline/grid/manager"
+	"trunkline/grid/mutable"
 	"trunkline/grid/roster"
 	"trunkline/grid/storage"
+	"trunkline/grid/tahoe"
 	"trunkline/grid/transfer"
+	"trunkline/grid/tree"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
 )
@@ -75,6 +82,37 @@ var rules = []rule{
 	match(exitRefused, "use the node directory of a client: \"trunkline grid invite\" makes a ticket for one", node.ErrNotClient),
 	match(exitRefused, "name the right node directory with --home", node.ErrWrongNode),
 	match(exitUsage, "", node.ErrArgument, node.ErrNotFile),
+
+	match(exitNotFound, "\"trunkline list-aliases\" lists them, create-alias and add-alias make one", alias.ErrUnknown),
+	match(exitConflict, "choose another name, or take the line out of private/aliases in the node directory", alias.ErrTaken),
+	match(exitUsage, "", alias.ErrName, alias.ErrPath, names.ErrEscape),
+	match(exitFailure, "", alias.ErrFile, backupdb.ErrDatabase),
+	match(exitDegraded, "", errPartly),
+	match(exitDegraded, "\"trunkline repair\" puts back what is missing", errUnhealthy),
+	match(exitTemporary, "servers are down, or shares are lost; try again when more servers are up", errUnrecoverable),
+	match(exitUsage, "--escape-names writes it under the name that ls shows", names.ErrLocal),
+	match(exitUsage, "", copier.ErrInTheWay, copier.ErrType),
+	match(exitRefused, "use a cap that can write; ls -l shows what may be changed", errNotWritable),
+	match(exitUsage, "give a node directory of Tahoe-LAFS, such as ~/.tahoe", tahoe.ErrNode, tahoe.ErrAnnouncement),
+	match(exitConflict, "choose another directory: what a Tahoe-LAFS node keeps is left alone", tahoe.ErrExists),
+	match(exitRefused, "set listen under [web] in the trunkline.toml of a client", node.ErrNoWeb),
+
+	match(exitNotFound, "", tree.ErrNotFound),
+	match(exitConflict, "somebody else may have made it; look with ls", tree.ErrExists),
+	match(exitConflict, "it is in both places now; look at both, then unlink one", tree.ErrChanged),
+	match(exitUsage, "", tree.ErrInTheWay, tree.ErrNotDirectory, tree.ErrName, tree.ErrChild, tree.ErrIntoItself, tree.ErrWrongType, tree.ErrMutableChild),
+	match(exitRefused, "only a directory's write cap changes it; ask whoever gave you this one", tree.ErrReadOnly),
+	match(exitRefused, "copy it to your own grid with cp -r", tree.ErrForeign),
+	match(exitRefused, "a verify cap only checks; ask for the read cap", tree.ErrNotReadable),
+	match(exitIntegrity, "whoever wrote this directory wrote it wrong", tree.ErrMalformed),
+	match(exitUsage, "spread the entries over several directories", tree.ErrTooLarge),
+	match(exitRefused, "ask whoever gave you this cap for one that can write", client.ErrReadOnly, mutable.ErrNoWriteCap),
+	match(exitRefused, "only members of its own grid change, check and repair a file; cp brings a copy to yours", client.ErrFar),
+	match(exitConflict, "read it before you write again: what you wrote may stand or not", mutable.ErrUncoordinated),
+	match(exitConflict, "start again", client.ErrChanged),
+	match(exitTemporary, "try again when more servers are up", mutable.ErrUnsettled),
+	match(exitIntegrity, "servers that have the newer version are down, or somebody puts back an old one", mutable.ErrRollback),
+	match(exitUsage, "", mutable.ErrTooLarge),
 
 	match(exitUsage, "check that the whole cap was copied, from URI: to the last digit",
 		caps.ErrMalformed, caps.ErrUnknownKind, caps.ErrShareCounts, caps.ErrSize, caps.ErrNoCap, caps.ErrBase32Alphabet,

@@ -115,18 +115,30 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// config HOME KEY VALUE: sets a line of HOME/trunkline.toml. The value is TOML. KEY must be there.
+// config HOME KEY VALUE: sets a line of HOME/trunkline.toml. The value is TOML. KEY must be there; SECTION.KEY is that
+// of a section.
 func cmdConfig(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: config HOME KEY VALUE")
 	}
 	path := filepath.Join(args[0], "trunkline.toml")
-	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(args[1]) + ` = .*$`)
-	text := ts.ReadFile(path)
-	if !line.MatchString(text) {
+	text, head := ts.ReadFile(path), ""
+	section, key, ok := strings.Cut(args[1], ".")
+	if ok {
+		before, after, found := strings.Cut(text, "\n["+section+"]\n")
+		if !found {
+			ts.Fatalf("%s has no section %q", path, section)
+		}
+		head, text = before+"\n["+section+"]\n", after
+	} else {
+		key = section
+	}
+	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + ` = .*$`)
+	at := line.FindStringIndex(text)
+	if at == nil {
 		ts.Fatalf("%s has no line %q", path, args[1])
 	}
-	text = line.ReplaceAllLiteralString(text, args[1]+" = "+args[2])
+	text = head + text[:at[0]] + key + " = " + args[2] + text[at[1]:]
 	ts.Check(os.WriteFile(ts.MkAbs(path), []byte(text), 0o600))
 }
 

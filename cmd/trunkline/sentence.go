@@ -25,7 +25,7 @@ func sentence(text string) string {
 		n := len(kept)
 		switch {
 		case slices.Contains(kept, p), !bare && (isMachinery(p) || verdict):
-		case n > 0 && names(p, kept[n-1]):
+		case n > 0 && tellsOf(p, kept[n-1]):
 			kept[n-1] = p
 		case p == peerAnswered && answered:
 		case n > 0 && p == peerAnswered && isShort(kept[n-1]) && !last:
@@ -47,9 +47,9 @@ func sentence(text string) string {
 	return text
 }
 
-// names tells whether a part says itself whom it is about: "area x charges 3" after "area x", "peer 12D3KooWabc is
+// tellsOf tells whether a part says itself whom it is about: "area x charges 3" after "area x", "peer 12D3KooWabc is
 // away" after "12D3KooW…abc".
-func names(part, subject string) bool {
+func tellsOf(part, subject string) bool {
 	if strings.HasPrefix(part, subject+" ") {
 		return true
 	}

@@ -36,6 +36,14 @@ func IntoAs(ctx context.Context, cfg Config, s Source, dir caps.Cap, now time.Ti
 	return c.result, c.settle(ctx, s.shown(), err)
 }
 
+// Over overwrites a mutable file with what a source holds.
+func Over(ctx context.Context, cfg Config, s Source, write caps.Cap) (Result, error) {
+	c := start(cfg)
+	up := &upload{copying: c}
+	err := up.overwrite(ctx, s, write)
+	return c.result, c.settle(ctx, s.shown(), err)
+}
+
 type upload struct {
 	*copying
 	now time.Time

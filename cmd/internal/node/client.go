@@ -18,7 +18,9 @@ import (
 	"trunkline/grid/account"
 	"trunkline/grid/client"
 	"trunkline/grid/longdistance"
+	"trunkline/grid/mutable"
 	"trunkline/grid/roster"
+	"trunkline/grid/tahoe"
 	"trunkline/grid/transfer"
 	"trunkline/p2p"
 	"trunkline/p2p/area"
@@ -34,9 +36,12 @@ type Client struct {
 	host   *p2p.Host
 	lib    *client.Client
 	payer  *longdistance.Payer
-	fleet  *client.Fleet
+	fleet  *client.Fleet  // nil for a stranger
 	holder *roster.Holder // nil for a stranger
 	areas  *area.Resolver
+	tahoe  *tahoe.Servers // nil without servers that run Tahoe-LAFS
+	seen   *mutable.Seen
+	keys   *mutable.KeyPool // nil unless it stays
 
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
@@ -50,7 +55,12 @@ var ErrNotClient = errors.New("this node is not used by commands: its roles do n
 type ClientOptions struct {
 	// RandomKeys gives each file a fresh key in place of one that follows from its content.
 	RandomKeys bool
-	Logger     *slog.Logger
+	// Keys is how many RSA keys for new directories are made ahead.
+	Keys int
+	// Stay makes a client that goes on for long: it keeps its roster new, files that were read open, and connections to
+	// servers.
+	Stay   bool
+	Logger *slog.Logger
 }
 
 // OpenClient opens a node directory for put, get and bill. Without a home grid it is a stranger's, which finds
@@ -97,6 +107,9 @@ func OpenClient(ctx context.Context, h Home, o ClientOptions) (_ *Client, err er
 		Home: code, K: cfg.Client.Needed, N: cfg.Client.Total, Happy: cfg.Client.Happy, MaxSegment: cfg.Client.SegmentSize,
 		Logger: log, Now: time.Now,
 	}
+	if o.Stay {
+		lc.KeepFiles = keptFiles
+	}
 	if stranger {
 		close(c.refreshed)
 		if err := c.openAreas(bootstrap); err != nil {
@@ -104,7 +117,7 @@ func OpenClient(ctx context.Context, h Home, o ClientOptions) (_ *Client, err er
 		}
 		lc.Resolver = c.areas
 	} else {
-		if err := c.openRoster(ctx, background); err != nil {
+		if err := c.openRoster(ctx, background, o.Stay); err != nil {
 			return nil, err
 		}
 		approvals, err := c.approvals()
@@ -116,25 +129,70 @@ func OpenClient(ctx context.Context, h Home, o ClientOptions) (_ *Client, err er
 		c.wg.Go(func() { _ = approvals.Run(background) }) // it ends with nil
 		pc.Approvals = approvals
 		c.fleet = client.NewFleet(c.host, c.holder.Servers)
-		lc.Servers, lc.Gateways = c.fleet.Servers, client.Gateways(c.holder, code)
-		if !o.RandomKeys {
-			if lc.Secret, err = h.secret("convergence"); err != nil {
-				return nil, err
-			}
-		}
-		lease, err := h.secret("lease")
-		if err != nil {
+		lc.Gateways = client.Gateways(c.holder, code)
+	}
+	if c.seen, err = mutable.OpenSeen(h.path("seen")); err != nil {
+		return nil, fmt.Errorf("opening what was seen of mutable files: %w", err)
+	}
+	lc.Seen = c.seen
+	if c.tahoe, err = cfg.Tahoe.open(h, log); err != nil {
+		return nil, err
+	}
+	if c.fleet != nil || c.tahoe != nil {
+		if err := c.openServers(&lc, o); err != nil {
 			return nil, err
 		}
-		lc.LeaseSecret = [32]byte(lease)
 	}
 	if c.payer, err = longdistance.NewPayer(pc); err != nil {
 		return nil, err
 	}
 	lc.Payer = c.payer
 	c.lib = client.New(lc)
+	if o.Stay && c.holder != nil {
+		c.wg.Go(func() { c.connect(background) })
+	}
 	log.DebugContext(ctx, "client is open", "peer_id", c.host.Key().String(), "area_code", code.String())
 	return c, nil
+}
+
+// openServers sets up storing and reading on the home grid's servers, whatever they speak.
+func (c *Client) openServers(lc *client.Config, o ClientOptions) (err error) {
+	lc.Servers, lc.Uploads = joined(c.fleet, c.tahoe)
+	if !o.RandomKeys {
+		if lc.Secret, err = c.home.secret("convergence"); err != nil {
+			return err
+		}
+	}
+	lease, err := c.home.secret("lease")
+	if err != nil {
+		return err
+	}
+	if len(lease) != len(lc.LeaseSecret) {
+		return fmt.Errorf("reading the lease secret: %s is damaged; it should hold 52 base32 characters", c.home.path("lease.secret"))
+	}
+	lc.LeaseSecret = [32]byte(lease)
+	if o.Keys > 0 {
+		c.keys = mutable.NewKeyPool(o.Keys)
+	}
+	lc.Mutable, err = mutable.New(mutable.Config{
+		Servers: lc.Servers, Uploads: lc.Uploads, K: lc.K, N: lc.N, Happy: lc.Happy, LeaseSecret: lc.LeaseSecret,
+		Seen: c.seen, Keys: c.keys, Logger: c.log, Now: time.Now,
+	})
+	return err
+}
+
+// connectWait bounds the first round of connecting to servers.
+const connectWait = 20 * time.Second
+
+// connect connects to the grid's servers, so that the first request need not wait for it.
+func (c *Client) connect(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, connectWait)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, m := range c.holder.Servers() {
+		wg.Go(func() { _ = c.host.Connect(ctx, m.Peer()) }) // it is dialled again when it is needed
+	}
+	wg.Wait()
 }
 
 // bootstrapFor leaves a member's connections to what it needs: only strangers look areas up themselves.
@@ -160,21 +218,28 @@ func (c *Client) openAreas(directories []p2p.Peer) error {
 
 // openRoster reads what is known of the grid and looks for something newer in the background, so that a manager that
 // is away costs no time. Only without any valid roster is it waited for.
-func (c *Client) openRoster(ctx, background context.Context) (err error) {
+func (c *Client) openRoster(ctx, background context.Context, stay bool) (err error) {
 	if c.holder, err = c.home.openHolder(c.cfg, clientKeyFile, c.key, c.host, nil, c.log); err != nil {
 		return err
 	}
 	if _, err := c.holder.Current(); err != nil {
-		defer close(c.refreshed)
 		if err := c.holder.Refresh(ctx); err != nil {
+			close(c.refreshed)
 			return err
 		}
-		return nil
+		if !stay {
+			close(c.refreshed)
+			return nil
+		}
 	}
 	c.wg.Go(func() {
-		defer close(c.refreshed)
-		if err := c.holder.Refresh(background); err != nil && background.Err() == nil {
+		err := c.holder.Refresh(background)
+		close(c.refreshed)
+		if err != nil && background.Err() == nil {
 			c.log.Warn("roster was not refreshed", "error", err)
+		}
+		if stay {
+			_ = c.holder.Run(background) // it ends with nil
 		}
 	})
 	return nil
@@ -194,7 +259,8 @@ func (c *Client) approvals() (*account.Approvals, error) {
 	}), nil
 }
 
-// secret reads a 32-byte secret of the client's, making it at the first use.
+// secret reads a secret of the client's, making one of 32 bytes at the first use. One that was taken over from a
+// Tahoe-LAFS node may be of another length.
 func (h Home) secret(name string) ([]byte, error) {
 	path := h.path(name + ".secret")
 	raw, err := durable.ReadSecret(path, 256)
@@ -207,8 +273,8 @@ func (h Home) secret(name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the %s secret: %w", name, err)
 	}
 	b, err := caps.DecodeBase32(string(trimNewline(raw)))
-	if err != nil || len(b) != 32 {
-		return nil, fmt.Errorf("reading the %s secret: %s is damaged; it should hold 52 base32 characters", name, path)
+	if err != nil || len(b) == 0 {
+		return nil, fmt.Errorf("reading the %s secret: %s is damaged; it should hold base32 characters", name, path)
 	}
 	return b, nil
 }
@@ -226,11 +292,23 @@ func (c *Client) Close() {
 	c.cancel()
 	c.wg.Wait()
 	var errs []error
+	if c.lib != nil {
+		errs = append(errs, c.lib.Close())
+	}
 	if c.payer != nil {
 		errs = append(errs, c.payer.Close())
 	}
+	if c.keys != nil {
+		errs = append(errs, c.keys.Close())
+	}
 	if c.fleet != nil {
 		errs = append(errs, c.fleet.Close())
+	}
+	if c.tahoe != nil {
+		errs = append(errs, c.tahoe.Close())
+	}
+	if c.seen != nil {
+		errs = append(errs, c.seen.Close())
 	}
 	if c.areas != nil {
 		errs = append(errs, c.areas.Close())
@@ -252,18 +330,19 @@ type Range struct {
 }
 
 // of turns the range into offset and length for a file of size bytes.
-func (r Range) of(size uint64) (client.Range, error) {
+func (r Range) of(size uint64) (offset, length uint64, err error) {
 	switch {
 	case r.Whole:
-		return client.Range{}, nil
+		return 0, size, nil
 	case r.Suffix > 0:
-		return client.Range{Offset: size - min(size, r.Suffix)}, nil
+		n := min(size, r.Suffix)
+		return size - n, n, nil
 	case r.First >= size:
-		return client.Range{}, fmt.Errorf("%w: it begins at byte %d and the file has %d", client.ErrRange, r.First, size)
+		return 0, 0, fmt.Errorf("%w: it begins at byte %d and the file has %d", client.ErrRange, r.First, size)
 	case r.ToEnd:
-		return client.Range{Offset: r.First}, nil
+		return r.First, size - r.First, nil
 	}
-	return client.Range{Offset: r.First, Length: min(r.Last, size-1) - r.First + 1}, nil
+	return r.First, min(r.Last, size-1) - r.First + 1, nil
 }
 
 // GetReport is what `trunkline get` can say of a transfer.
@@ -279,19 +358,18 @@ type GetReport struct {
 
 // Get writes the range of the file to w. Bytes that were written are right, also when an error comes back.
 func (c *Client) Get(ctx context.Context, target caps.Cap, r Range, w io.Writer, progress func(done, total uint64)) (GetReport, error) {
-	size, err := fileSize(target)
-	if err != nil {
+	if err := opens(target); err != nil {
 		return GetReport{}, err
 	}
-	part, err := r.of(size)
-	if err != nil {
-		return GetReport{}, err
+	begin := func(size uint64) (offset, length uint64, _ io.Writer, err error) {
+		offset, length, err = r.of(size)
+		return offset, length, w, err
 	}
-	o := client.GetOptions{Range: part, Progress: func(e client.Event) { progress(e.Verified, e.Total) }}
+	o := client.GetOptions{Progress: func(e client.Event) { progress(e.Verified, e.Total) }}
 	used := c.rosterNumber()
-	res, err := c.lib.Get(ctx, target, o, w)
+	res, err := c.lib.Fetch(ctx, target, o, begin)
 	if err != nil && res.Bytes == 0 && c.newerRoster(ctx, used) {
-		res, err = c.lib.Get(ctx, target, o, w)
+		res, err = c.lib.Fetch(ctx, target, o, begin)
 	}
 	err = c.explain(err)
 	report := GetReport{Bytes: res.Bytes, Hop: string(res.Hop)}
@@ -342,23 +420,19 @@ func (c *Client) newerRoster(ctx context.Context, used roster.Number) bool {
 	}
 }
 
-// ErrNotFile: the cap does not open an immutable file, the one thing that get fetches.
-var ErrNotFile = errors.New("this cap opens no immutable file")
+// ErrNotFile: the cap does not open a file.
+var ErrNotFile = errors.New("this cap opens no file")
 
-func fileSize(target caps.Cap) (uint64, error) {
-	if target.IsDirectory() {
-		return 0, fmt.Errorf("%w: it is a directory's (%s)", ErrNotFile, target.Kind())
+func opens(target caps.Cap) error {
+	switch {
+	case target.IsDirectory():
+		return fmt.Errorf("%w: it is a directory's (%s)", ErrNotFile, target.Kind())
+	case target.Kind().IsVerify():
+		return fmt.Errorf("%w: a %s checks shares and has no key; ask for the read cap", ErrNotFile, target.Kind())
+	case !target.Kind().CanRead():
+		return fmt.Errorf("%w: it is of the kind %s", ErrNotFile, target.Kind())
 	}
-	if r, ok := target.CHK(); ok {
-		return r.Verify().Size, nil
-	}
-	if data, ok := target.Literal(); ok {
-		return uint64(len(data)), nil
-	}
-	if target.Kind().IsVerify() {
-		return 0, fmt.Errorf("%w: a %s checks shares and has no key; ask for the read cap", ErrNotFile, target.Kind())
-	}
-	return 0, fmt.Errorf("%w: it is of the kind %s", ErrNotFile, target.Kind())
+	return nil
 }
 
 // PutReport is what `trunkline put` prints.
@@ -401,6 +475,18 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 		out.Warnings = append(out.Warnings, b.String())
 	}
 	return out, nil
+}
+
+// PutMutable makes a mutable file of that kind, or of the configured one, and reports its write cap.
+func (c *Client) PutMutable(ctx context.Context, src io.ReaderAt, size uint64, kind caps.Kind) (PutReport, error) {
+	if kind == caps.KindUnknown {
+		kind = c.cfg.Client.mutableKind()
+	}
+	made, err := c.Files().CreateMutable(ctx, kind, nil, func(caps.WriteKey) (io.ReaderAt, uint64, error) { return src, size, nil })
+	if err != nil {
+		return PutReport{}, err
+	}
+	return PutReport{Cap: made.Text(), Bytes: size}, nil
 }
 
 // freshRoster is how long an upload waits to hear who belongs to the grid now.

@@ -4,17 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"trunkline/billing"
 	"trunkline/caps"
 	"trunkline/grid/roster"
+	"trunkline/grid/tahoe"
 	"trunkline/p2p"
 	"trunkline/p2p/durable"
 )
@@ -55,8 +59,10 @@ type Config struct {
 
 	Grid    GridConfig    `toml:"grid"`
 	Client  ClientConfig  `toml:"client"`
+	Web     WebConfig     `toml:"web"`
 	Storage StorageConfig `toml:"storage"`
 	Gateway GatewayConfig `toml:"gateway"`
+	Tahoe   TahoeConfig   `toml:"tahoe"`
 }
 
 // GridConfig says which grid is home. Both empty: no home grid, only toll-free grids can be read.
@@ -75,7 +81,33 @@ type ClientConfig struct {
 	Total  int `toml:"total"`
 	// SegmentSize is the largest segment in bytes. 1048576.
 	SegmentSize uint64 `toml:"segment_size"`
+	// Mutable is how new directories and mutable files are kept where nobody says: "sdmf", or "mdmf".
+	Mutable string `toml:"mutable"`
 }
+
+// WebConfig is the web API and the pages that `trunkline run` serves in a client's directory.
+type WebConfig struct {
+	// Listen is a loopback address with port; empty: no web API. Port 0 means any free port. "127.0.0.1:3456".
+	Listen string `toml:"listen"`
+	// Ceiling is the most that one request to the web API may cost, in the home grid's currency; "0": only what is
+	// toll-free is read across grids.
+	Ceiling string `toml:"ceiling"`
+}
+
+// TahoeConfig names a grid of Tahoe-LAFS servers that this node works with: a client's files are stored there, and a
+// contact point serves them to other grids. Both empty: none.
+type TahoeConfig struct {
+	// NodeDir is a Tahoe-LAFS node's directory, whose announcements, grid managers and servers.yaml are used.
+	NodeDir string `toml:"node_dir"`
+	// ServersFile is a servers.yaml by itself.
+	ServersFile string `toml:"servers_file"`
+	// GridManagers are keys (pub-v0-…) that are trusted besides those of the node: only servers with a certificate of
+	// one of them get new shares.
+	GridManagers []string `toml:"grid_managers"`
+}
+
+// used tells whether there is such a grid.
+func (t TahoeConfig) used() bool { return t.NodeDir != "" || t.ServersFile != "" }
 
 // StorageConfig is the server's disk.
 type StorageConfig struct {
@@ -86,6 +118,9 @@ type StorageConfig struct {
 	// ReservedBytes is kept free on the disk; MaxBytes bounds all shares together (0: no bound).
 	ReservedBytes uint64 `toml:"reserved_bytes"`
 	MaxBytes      uint64 `toml:"max_bytes"`
+	// NodeID is the 20-byte id, in base32, of the Tahoe-LAFS node that wrote the directory before: clients derived from
+	// it what lets them change mutable files. Empty: the node's own.
+	NodeID string `toml:"node_id"`
 	// NoSync leaves out fsync. For benchmarks only: a power cut then loses shares that were acknowledged.
 	NoSync bool `toml:"no_sync"`
 }
@@ -106,7 +141,8 @@ type GatewayConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen:  []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"},
-		Client:  ClientConfig{Needed: 3, Happy: 7, Total: 10, SegmentSize: 1 << 20},
+		Client:  ClientConfig{Needed: 3, Happy: 7, Total: 10, SegmentSize: 1 << 20, Mutable: "sdmf"},
+		Web:     WebConfig{Listen: "127.0.0.1:3456", Ceiling: "0"},
 		Storage: StorageConfig{Dir: "storage", ReservedBytes: 1 << 30},
 		Gateway: GatewayConfig{PriceCeiling: "0.05", LookupCeiling: "0.0001"},
 	}
@@ -115,9 +151,20 @@ func DefaultConfig() Config {
 // Has tells whether the node has the role.
 func (c Config) Has(r Role) bool { return slices.Contains(c.Roles, r) }
 
-// Daemon tells whether `trunkline run` has anything to run here.
+// Daemon tells whether the node has a role in which others reach it.
 func (c Config) Daemon() bool {
 	return slices.ContainsFunc(c.Roles, func(r Role) bool { return r != RoleClient })
+}
+
+// serves tells whether the node serves the web API.
+func (c Config) serves() bool { return c.Has(RoleClient) && c.Web.Listen != "" }
+
+// mutableKind is how new mutable files are kept where nobody says.
+func (c ClientConfig) mutableKind() caps.Kind {
+	if c.Mutable == "mdmf" {
+		return caps.KindMDMF
+	}
+	return caps.KindSDMF
 }
 
 // HomeArea is the configured home grid; zero without one.
@@ -196,7 +243,72 @@ func (c Config) Validate() error {
 	if k.SegmentSize < 1024 || k.SegmentSize > 4<<20 {
 		return fmt.Errorf("%w: client.segment_size %d: want 1024 to %d", ErrConfig, k.SegmentSize, 4<<20)
 	}
+	if k.Mutable != "sdmf" && k.Mutable != "mdmf" {
+		return fmt.Errorf("%w: client.mutable %q: want \"sdmf\" or \"mdmf\"", ErrConfig, k.Mutable)
+	}
+	if _, err := c.Storage.nodeID(); err != nil {
+		return err
+	}
+	if _, err := c.Tahoe.gridManagers(); err != nil {
+		return err
+	}
+	return c.Web.validate()
+}
+
+// validate refuses addresses that others could reach: whoever can ask the web API can use this node's caps and money.
+func (w WebConfig) validate() error {
+	if _, err := w.ceiling(); err != nil {
+		return err
+	}
+	if w.Listen == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(w.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: web.listen: %q is not like 127.0.0.1:3456", ErrConfig, w.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%w: web.listen: %q is not an address of this machine alone; want 127.0.0.1, [::1] or localhost", ErrConfig, w.Listen)
+	}
 	return nil
+}
+
+func (w WebConfig) ceiling() (billing.Credits, error) {
+	c, err := billing.ParseCredits(w.Ceiling)
+	if err == nil && c < 0 {
+		err = billing.ErrCredits
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: web.ceiling: %w", ErrConfig, err)
+	}
+	return c, nil
+}
+
+// nodeID is zero where none is configured.
+func (s StorageConfig) nodeID() (id [20]byte, err error) {
+	if s.NodeID == "" {
+		return id, nil
+	}
+	b, err := caps.DecodeBase32(s.NodeID)
+	if err != nil || len(b) != len(id) {
+		return id, fmt.Errorf("%w: storage.node_id: want the 32 base32 characters of a Tahoe-LAFS node's id", ErrConfig)
+	}
+	return [20]byte(b), nil
+}
+
+func (t TahoeConfig) gridManagers() ([]caps.PublicKey, error) {
+	var keys []caps.PublicKey
+	for _, text := range t.GridManagers {
+		key, err := tahoe.ParsePublicKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: tahoe.grid_managers: want keys that begin with pub-v0-: %w", ErrConfig, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // ReadConfig reads a node directory's trunkline.toml strictly: an unknown key is an error that shows its line.
@@ -262,6 +374,8 @@ func (c Config) text() string {
 		"max_bytes": c.Storage.MaxBytes, "no_sync": c.Storage.NoSync,
 		"price_ceiling": c.Gateway.PriceCeiling, "lookup_ceiling": c.Gateway.LookupCeiling,
 		"deny_areas": c.Gateway.DenyAreas, "allow_areas": c.Gateway.AllowAreas,
+		"mutable": c.Client.Mutable, "web_listen": c.Web.Listen, "web_ceiling": c.Web.Ceiling, "node_id": c.Storage.NodeID,
+		"node_dir": c.Tahoe.NodeDir, "servers_file": c.Tahoe.ServersFile, "grid_managers": c.Tahoe.GridManagers,
 	}
 	var pairs []string
 	for key, v := range values {
@@ -335,6 +449,15 @@ happy = {happy}
 total = {total}
 # The largest segment, in bytes.
 segment_size = {segment_size}
+# How new directories and mutable files are kept: "sdmf", as Tahoe-LAFS does, or "mdmf", of which parts can be changed.
+mutable = {mutable}
+
+# The web API, which the tahoe command speaks, and pages for a browser; "trunkline run" serves them to this machine alone.
+[web]
+# Empty: none. Port 0 means any free port, which changes at every start.
+listen = {web_listen}
+# The most that one request may cost where a file of another grid is read; "0": only toll-free grids are.
+ceiling = {web_ceiling}
 
 # The server's disk: Tahoe-LAFS's share directory, leases included.
 [storage]
@@ -344,6 +467,8 @@ read_only = {read_only}
 # Keep so many bytes of the disk free; bound all shares together (0: no bound).
 reserved_bytes = {reserved_bytes}
 max_bytes = {max_bytes}
+# The id of the Tahoe-LAFS node whose directory this was, so that its clients can go on changing mutable files.
+node_id = {node_id}
 # true leaves out fsync, for benchmarks only: a power cut then loses acknowledged shares.
 no_sync = {no_sync}
 
@@ -356,4 +481,12 @@ lookup_ceiling = {lookup_ceiling}
 deny_areas = {deny_areas}
 # When not empty, the only areas called.
 allow_areas = {allow_areas}
+
+# Servers that run Tahoe-LAFS: a client stores its files there, a contact point serves them to other grids.
+[tahoe]
+# A Tahoe-LAFS node's directory, for the servers that it knows; or a servers.yaml alone.
+node_dir = {node_dir}
+servers_file = {servers_file}
+# With grid managers (pub-v0-…), only servers with a certificate of one of them get new shares.
+grid_managers = {grid_managers}
 `

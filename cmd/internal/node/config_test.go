@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	someArea = "k51qzi5uqu5dl87e8c1jcwxfryxswqzmpoli9zn91c2h6jn95pbzdwlxqka6xs"
-	somePeer = "/ip4/192.0.2.7/tcp/4001/p2p/12D3KooWDovZoyBx96vGMFerJA1Z75ygzYvrBcgY7AmQ53pB2VTT"
+	someArea    = "k51qzi5uqu5dl87e8c1jcwxfryxswqzmpoli9zn91c2h6jn95pbzdwlxqka6xs"
+	someManager = "pub-v0-z26awif4gbndddzya7dn25xlmgv2humqodas2gge2rxcgf362kla"
+	somePeer    = "/ip4/192.0.2.7/tcp/4001/p2p/12D3KooWDovZoyBx96vGMFerJA1Z75ygzYvrBcgY7AmQ53pB2VTT"
 )
 
 // What Write writes reads back as the same, whatever the texts in it.
@@ -32,10 +33,15 @@ func TestConfigRoundTrip(t *testing.T) {
 			*c = Config{
 				Name: "all", Roles: slices.Clone(allRoles), Listen: []string{"/ip4/127.0.0.1/tcp/1", "/ip6/::1/udp/2/quic-v1"},
 				AllowPrivateAddresses: true, Bootstrap: []string{somePeer},
-				Grid:    GridConfig{Area: someArea, Manager: somePeer},
-				Client:  ClientConfig{Needed: 1, Happy: 2, Total: 3, SegmentSize: 4096},
-				Storage: StorageConfig{Dir: "/srv/shares", ReadOnly: true, ReservedBytes: 1<<63 - 1, MaxBytes: 7, NoSync: true},
+				Grid:   GridConfig{Area: someArea, Manager: somePeer},
+				Client: ClientConfig{Needed: 1, Happy: 2, Total: 3, SegmentSize: 4096, Mutable: "mdmf"},
+				Web:    WebConfig{Listen: "[::1]:80", Ceiling: "0.5"},
+				Storage: StorageConfig{
+					Dir: "/srv/shares", ReadOnly: true, ReservedBytes: 1<<63 - 1, MaxBytes: 7, NoSync: true,
+					NodeID: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+				},
 				Gateway: GatewayConfig{PriceCeiling: "1.5", LookupCeiling: "0", DenyAreas: []string{someArea}, AllowAreas: []string{someArea}},
+				Tahoe:   TahoeConfig{NodeDir: "/home/x/.tahoe", ServersFile: "s.yaml", GridManagers: []string{someManager}},
 			}
 		},
 	} {
@@ -43,6 +49,7 @@ func TestConfigRoundTrip(t *testing.T) {
 			t.Parallel()
 			c := DefaultConfig()
 			c.Roles, c.Bootstrap, c.Gateway.DenyAreas, c.Gateway.AllowAreas = []Role{RoleClient}, []string{}, []string{}, []string{}
+			c.Tahoe.GridManagers = []string{}
 			change(&c)
 			before := c
 			before.Listen = slices.Clone(c.Listen)
@@ -135,6 +142,15 @@ func TestReadConfigRefuses(t *testing.T) {
 		"total_256":           {"[client]\ntotal = 256\n", []string{"total 256"}},
 		"segment_small":       {"[client]\nsegment_size = 1023\n", []string{"segment_size"}},
 		"segment_large":       {"[client]\nsegment_size = 4194305\n", []string{"segment_size"}},
+		"mutable":             {"[client]\nmutable = 'ldmf'\n", []string{"client.mutable"}},
+		"web_open_to_all":     {"[web]\nlisten = '0.0.0.0:3456'\n", []string{"web.listen", "this machine alone"}},
+		"web_open_by_name":    {"[web]\nlisten = 'example.com:3456'\n", []string{"web.listen", "this machine alone"}},
+		"web_open_everywhere": {"[web]\nlisten = ':3456'\n", []string{"web.listen", "this machine alone"}},
+		"web_no_port":         {"[web]\nlisten = '127.0.0.1'\n", []string{"web.listen", "127.0.0.1:3456"}},
+		"web_bad_port":        {"[web]\nlisten = '127.0.0.1:x'\n", []string{"web.listen"}},
+		"web_ceiling":         {"[web]\nceiling = '-1'\n", []string{"web.ceiling"}},
+		"node_id":             {"[storage]\nnode_id = 'aaaa'\n", []string{"storage.node_id"}},
+		"grid_managers":       {"[tahoe]\ngrid_managers = ['v0-x']\n", []string{"tahoe.grid_managers"}},
 		"ceiling":             {"[gateway]\nprice_ceiling = 'little'\n", []string{"gateway.price_ceiling"}},
 		"lookup_ceiling":      {"[gateway]\nlookup_ceiling = ''\n", []string{"gateway.lookup_ceiling"}},
 		"deny":                {"[gateway]\ndeny_areas = ['x']\n", []string{"gateway.deny_areas"}},

@@ -48,6 +48,13 @@ func PickPorts(c *Config) error {
 		c.Listen[i] = strings.Join(parts, "/")
 	}
 	c.AllowPrivateAddresses = c.AllowPrivateAddresses || loopback
+	if host, port, err := net.SplitHostPort(c.Web.Listen); err == nil && port == "0" {
+		free, err := bindPort("tcp", host, port)
+		if err != nil {
+			return fmt.Errorf("finding a free port for %s: %w", c.Web.Listen, err)
+		}
+		c.Web.Listen = net.JoinHostPort(host, strconv.Itoa(free))
+	}
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"trunkline/grid/contact"
 	"trunkline/grid/gateway"
 	"trunkline/grid/longdistance"
+	"trunkline/grid/mutable"
 	"trunkline/grid/roster"
 	"trunkline/p2p"
 )
@@ -29,10 +30,22 @@ const finalPost = 5 * time.Second
 func (d *daemon) openContact(ctx context.Context) error {
 	fleet := client.NewFleet(d.host, d.servers)
 	d.settle(fleet.Close)
-	source := contact.NewSource(contact.Config{Servers: fleet.Servers, Look: d.look, Now: time.Now, Logger: d.log})
+	others, err := d.cfg.Tahoe.open(d.home, d.log)
+	if err != nil {
+		return err
+	}
+	if others != nil {
+		d.settle(others.Close)
+	}
+	servers, _ := joined(fleet, others)
+	files, err := mutable.New(mutable.Config{Servers: servers, Logger: d.log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	source := contact.NewSource(contact.Config{Servers: servers, Mutable: files, Look: d.look, Now: time.Now, Logger: d.log})
 	d.settle(source.Close)
 	tariffs := &tariffBook{current: func(r roster.Roster) []byte { return r.ExportTariff }, members: d.members, look: d.look}
-	err := d.openPayee(ctx, "contact", longdistance.PayeeConfig{
+	err = d.openPayee(ctx, "contact", longdistance.PayeeConfig{
 		Source: source, Tariff: tariffs.now, OldTariff: tariffs.old,
 		Approver: func(approver caps.PublicKey, epoch uint64) error {
 			if _, ok := d.approver(approver); !ok || approver == d.managerKey() {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -32,7 +30,8 @@ type RunOptions struct {
 	ExitCode func(error) int
 	// Hint is the next step that the command line has for an error. nil: none.
 	Hint func(error) string
-	// Ready is called once, when every role answers, with the node's peer address.
+	// Ready is called once, when every role answers, with the node's peer address, or the URL of its web API if it is a
+	// client alone.
 	Ready func(address string)
 }
 
@@ -69,8 +68,9 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if !cfg.Daemon() {
-		return fmt.Errorf("%w: the roles %v need no process; put and get work as they are", ErrConfig, cfg.Roles)
+	if !cfg.Daemon() && !cfg.serves() {
+		return fmt.Errorf("%w: the roles %v need no process; put and get work as they are, and listen under [web] starts the web API",
+			ErrConfig, cfg.Roles)
 	}
 	unlock, err := h.Lock()
 	if err != nil {
@@ -79,10 +79,10 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 	defer unlock()
 	d := &daemon{home: h, cfg: cfg, log: o.Logger, ops: Ops{}}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if err := d.start(ctx); err != nil {
+	address, err := d.start(ctx)
+	if err != nil {
 		return err
 	}
-	d.ops["traffic"] = op(func(context.Context, struct{}) (any, error) { return d.host.Stats().Traffic, nil })
 	control, err := listenControl(ctx, h)
 	if err != nil {
 		return err
@@ -97,9 +97,9 @@ func Run(ctx context.Context, h Home, o RunOptions) (err error) {
 		})
 	}
 	g.Go(func() error { return serveControl(ctx, control, d.ops, o) })
-	o.Logger.InfoContext(ctx, "node is ready", "peer_id", d.host.Key().String(), "roles", fmt.Sprint(cfg.Roles), "addresses", d.host.Addrs())
+	o.Logger.InfoContext(ctx, "node is ready", "address", address, "roles", fmt.Sprint(cfg.Roles))
 	if o.Ready != nil {
-		o.Ready(d.host.Self().String())
+		o.Ready(address)
 	}
 	return g.Wait()
 }
@@ -122,7 +122,29 @@ func (d *daemon) close() error {
 	return errors.Join(errs...)
 }
 
-func (d *daemon) start(ctx context.Context) (err error) {
+// start opens what the roles need. address is where the node is reached.
+func (d *daemon) start(ctx context.Context) (address string, err error) {
+	if d.cfg.Daemon() {
+		if err := d.startRoles(ctx); err != nil {
+			return "", err
+		}
+		address = d.host.Self().String()
+		d.ops["traffic"] = op(func(context.Context, struct{}) (any, error) { return d.host.Stats().Traffic, nil })
+	}
+	if d.cfg.serves() {
+		url, err := d.openWeb(ctx)
+		if err != nil {
+			return "", fmt.Errorf("starting the web api: %w", err)
+		}
+		d.log.InfoContext(ctx, "web api is ready", "url", url)
+		if address == "" {
+			address = url
+		}
+	}
+	return address, nil
+}
+
+func (d *daemon) startRoles(ctx context.Context) (err error) {
 	if d.cfg.Has(RoleClearinghouse) && len(d.cfg.Roles) > 1 {
 		return fmt.Errorf("%w: a clearinghouse runs alone, in a directory of its own", ErrConfig)
 	}
@@ -296,19 +318,7 @@ const newcomerWait = 5 * time.Second
 
 func (d *daemon) openServer(ctx context.Context) error {
 	c := d.cfg.Storage
-	dir := c.Dir
-	if !filepath.IsAbs(dir) {
-		dir = d.home.path(dir)
-	}
-	if !c.ReadOnly {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("making the storage directory: %w", err)
-		}
-	}
-	store, err := storage.Open(storage.Config{
-		Dir: dir, ReadOnly: c.ReadOnly, ReservedBytes: c.ReservedBytes, MaxBytes: c.MaxBytes, NoSync: c.NoSync,
-		Now: time.Now, Logger: d.log,
-	})
+	store, err := d.home.openStore(c, d.host.Key(), d.log)
 	if err != nil {
 		return err
 	}
