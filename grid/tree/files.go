@@ -10,9 +10,9 @@ import (
 
 // Files stores and reads files, in the home grid and in others. grid/client's Client is one, and treetest.Memory.
 //
-// Caps come with their areas: one without belongs to the home grid, as do those that are made, which have none. A directory's cap stands for the file in which
-// the directory is kept. All methods are safe for concurrent use and return soon after ctx ends. What a read across grids
-// may cost is settled by whoever makes the Files.
+// Caps come with their areas: one without belongs to the home grid, and those that are made are of the home grid, whether
+// they name it or not. A directory's cap stands for the file in which the directory is kept. All methods are safe for
+// concurrent use and return soon after ctx ends. What a read across grids may cost is settled by whoever makes the Files.
 type Files interface {
 	// Home is the area of the home grid; zero without one.
 	Home() caps.AreaCode

@@ -11,8 +11,8 @@ import (
 	"trunkline/grid/dirnode"
 )
 
-// Mkdir makes an empty directory that is linked nowhere. format is caps.KindSDMF or caps.KindMDMF; anything else is the
-// tree's own.
+// Mkdir makes an empty directory that is linked nowhere, and returns its write cap, without an area. format is
+// caps.KindSDMF or caps.KindMDMF; anything else is the tree's own.
 func (t *Tree) Mkdir(ctx context.Context, format caps.Kind) (caps.Cap, error) {
 	return t.MkdirWithChildren(ctx, format, nil)
 }
@@ -40,7 +40,7 @@ func (t *Tree) MkdirImmutable(ctx context.Context, children []NewChild) (caps.Ca
 	if err != nil {
 		return caps.Cap{}, fmt.Errorf("storing the directory: %w", err)
 	}
-	return directory(file)
+	return t.directory(file)
 }
 
 // fill puts children into a directory in the making.
@@ -77,12 +77,13 @@ func (t *Tree) create(ctx context.Context, format caps.Kind, fn func(*dirnode.Di
 	case err != nil:
 		return caps.Cap{}, fmt.Errorf("making the directory: %w", err)
 	}
-	return directory(file)
+	return t.directory(file)
 }
 
-// directory is the cap of the directory that is kept in a file.
-func directory(file caps.Cap) (caps.Cap, error) {
-	dir, ok := file.Directory()
+// directory is the cap of the directory that is kept in a file that was made. As a directory of the home grid it names no
+// area.
+func (t *Tree) directory(file caps.Cap) (caps.Cap, error) {
+	dir, ok := releaseCap(file, []caps.AreaCode{t.c.Files.Home()}).Directory()
 	if !ok {
 		return caps.Cap{}, fmt.Errorf("%w: stored as a %v", ErrNotDirectory, file.Kind())
 	}

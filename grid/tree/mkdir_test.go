@@ -198,3 +198,19 @@ func TestSameDirectoryTwice(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestMadeAtHome: a new directory's cap names no area, whoever made the file.
+func TestMadeAtHome(t *testing.T) {
+	t.Parallel()
+	m := newMember(t)
+	naming := member{tree.New(tree.Config{Files: namingFiles{m.files}}), m.files, t}
+	for _, dir := range []caps.Cap{naming.mkdir(), naming.fixed(), naming.fixed(to("x", m.long("x"))), naming.mkdir(to("x", naming.mkdir()))} {
+		if dir.IsLongDistance() {
+			t.Errorf("made as %v", dir)
+		}
+	}
+	n, err := naming.MkdirAll(t.Context(), naming.mkdir(), []string{"a", "b"}, 0)
+	if err != nil || n.Cap().IsLongDistance() {
+		t.Errorf("made as %v, %v", n.Cap(), err)
+	}
+}

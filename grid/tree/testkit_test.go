@@ -230,3 +230,22 @@ func (s staleFiles) Read(ctx context.Context, c caps.Cap, begin func(uint64) (ui
 	_, err = io.WriteString(w, s.old[offset:offset+length])
 	return err
 }
+
+// namingFiles name the home grid in the caps of what they make.
+type namingFiles struct{ tree.Files }
+
+func (n namingFiles) PutImmutable(ctx context.Context, src io.ReaderAt, size uint64) (caps.Cap, error) {
+	c, err := n.Files.PutImmutable(ctx, src, size)
+	if err != nil {
+		return caps.Cap{}, err
+	}
+	return c.WithAreas(n.Home())
+}
+
+func (n namingFiles) CreateMutable(ctx context.Context, kind caps.Kind, key []byte, contents func(caps.WriteKey) (io.ReaderAt, uint64, error)) (caps.Cap, error) {
+	c, err := n.Files.CreateMutable(ctx, kind, key, contents)
+	if err != nil {
+		return caps.Cap{}, err
+	}
+	return c.WithAreas(n.Home())
+}
