@@ -71,3 +71,10 @@ func (s *Store) TestingOnlyStaged() (n int, promised uint64) {
 	defer s.mu.Unlock()
 	return s.staged, s.promised
 }
+
+// TestingOnlyUsed is how many bytes the share files have, under MaxBytes.
+func (s *Store) TestingOnlyUsed() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}

@@ -24,6 +24,8 @@ type handle struct {
 	c    container
 	refs int
 	elem *list.Element // in idle while refs is 0
+
+	forgotten bool // the share is gone: not for new readers
 }
 
 func newHandles() *handles {
@@ -70,7 +72,7 @@ func (h *handles) release(hd *handle) {
 	if hd.refs--; hd.refs > 0 {
 		return
 	}
-	if h.closed {
+	if h.closed || hd.forgotten {
 		_ = hd.file.Close()
 		return
 	}
@@ -84,6 +86,21 @@ func (h *handles) drop(hd *handle) {
 	h.idle.Remove(hd.elem)
 	delete(h.open, hd.id)
 	_ = hd.file.Close()
+}
+
+// forget lets go of a share that was removed; who is reading it reads on.
+func (h *handles) forget(id shareID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hd := h.open[id]
+	switch {
+	case hd == nil:
+	case hd.elem != nil:
+		h.drop(hd)
+	default:
+		delete(h.open, id)
+		hd.forgotten = true
+	}
 }
 
 // close closes what is idle now and the rest when it is released.

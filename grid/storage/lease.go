@@ -154,12 +154,7 @@ func (s *Store) Leases(si caps.StorageIndex, num int) ([]Lease, error) {
 		return leases, err
 	}
 	defer s.slots.rlock(si)()
-	sh, err := s.openSlotFile(shareID{si, num}, false)
-	if err != nil {
-		return nil, err
-	}
-	_ = sh.file.Close()
-	return sh.c.leases.used(), nil
+	return s.slotLeases(shareID{si, num})
 }
 
 func (s *Store) immutableLeases(id shareID) ([]Lease, error) {

@@ -312,7 +312,7 @@ func TestSlotPowerCutLater(t *testing.T) {
 					break
 				}
 			}
-			for range 12 {
+			for range 6 {
 				what := fmt.Sprintf("%s at %d", mode, at)
 				next, later := st, d
 				if mode == "cut" {
