@@ -30,7 +30,7 @@ func (h *Handler) linked(w *answer, q *request) error {
 // errUnservable says that a cap gives no contents, in Tahoe's words.
 func errUnservable(t string, why error) error {
 	text := "GET unknown URI type: can only do t=info and t=json, not t=" + printable(t) + ".\nUsing a webapi server that supports a later version of Tahoe may help."
-	if why != nil && !errors.Is(why, caps.ErrUnknownKind) {
+	if errors.Is(why, caps.ErrMalformed) || errors.Is(why, caps.ErrMustBeReadOnly) || errors.Is(why, caps.ErrMustBeDeepImmutable) {
 		text += "\nThe cap cannot be used: " + why.Error() + "; check that the whole of it was copied."
 	}
 	return badRequest("%s", text)

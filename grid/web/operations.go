@@ -177,16 +177,17 @@ func (op *operation) note(v tree.Visit, c tree.Checked, err error) error {
 	}
 	op.mu.Lock()
 	defer op.mu.Unlock()
+	if c.Literal {
+		return nil // Tahoe does not count them
+	}
 	op.checked++
-	if c.Literal || c.After.Healthy() {
+	if c.After.Healthy() {
 		op.healthy++
 	} else {
-		op.unhealthy = append(op.unhealthy, []any{v.Path, healthJSON(c.After)})
+		op.unhealthy = append(op.unhealthy, []any{append([]string{}, v.Path...), healthJSON(c.After)})
 	}
-	if !c.Literal {
-		for _, l := range c.After.Corrupt {
-			op.corrupt, op.corruptAt = append(op.corrupt, l), append(op.corruptAt, indexOf(c.After))
-		}
+	for _, l := range c.After.Corrupt {
+		op.corrupt, op.corruptAt = append(op.corrupt, l), append(op.corruptAt, indexOf(c.After))
 	}
 	return nil
 }
@@ -282,7 +283,7 @@ func (op *operation) view() any {
 			{"count-objects-unhealthy", len(op.unhealthy)},
 			{"count-corrupt-shares", len(op.corrupt)},
 			{"list-corrupt-shares", corrupt},
-			{"list-unhealthy-files", slices.Concat([][]any{}, op.unhealthy)},
+			{"list-unhealthy-files", append([][]any{}, op.unhealthy...)},
 			{"stats", op.snapshot()},
 		}
 	case "deep-size":
@@ -336,7 +337,7 @@ func (op *operation) manifestView() object {
 	manifest := make([][]any, 0, len(op.manifest))
 	verify, index := []string{}, []string{}
 	for _, v := range op.manifest {
-		manifest = append(manifest, []any{slices.Concat([]string{}, v.Path), v.Node.Cap().Text()})
+		manifest = append(manifest, []any{append([]string{}, v.Path...), v.Node.Cap().Text()})
 		if c, ok := v.Node.VerifyCap(); ok {
 			verify = append(verify, c.Text())
 			if si, ok := c.StorageIndex(); ok {
