@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"trunkline/caps"
 	"trunkline/grid/ssk"
@@ -25,8 +26,8 @@ type CheckOptions = transfer.CheckOptions
 func (f *Files) Check(ctx context.Context, v caps.MutableVerify, opts CheckOptions) (transfer.Health, error) {
 	s := f.survey(ctx, v)
 	defer s.end()
-	if err := s.await(ctx, func() (now, soon bool) {
-		return false, 2*len(s.picture(nil).answered) >= len(s.peers)
+	if err := s.await(ctx, func() time.Duration {
+		return s.patientIf(2*len(s.picture(nil).answered) >= len(s.peers))
 	}); err != nil {
 		return transfer.Health{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"trunkline/caps"
 	"trunkline/grid/ssk"
@@ -82,8 +83,8 @@ func (f *Files) Create(ctx context.Context, format ssk.Format, keys *ssk.Keys, s
 	f.keys.put(o.v.StorageIndex, keys)
 	s := f.survey(ctx, o.v)
 	defer s.end()
-	if err := s.await(ctx, func() (now, soon bool) {
-		return false, len(s.picture(nil).answered) >= f.cfg.Happy
+	if err := s.await(ctx, func() time.Duration {
+		return s.patientIf(len(s.picture(nil).answered) >= f.cfg.Happy)
 	}); err != nil {
 		return Result{}, err
 	}

@@ -33,6 +33,7 @@ type operation struct {
 
 	own        map[ssk.Header][]byte // versions of ours that were not acknowledged; the contents where Modify made them
 	last       []byte                // the newest of them
+	bases      map[ssk.Header]bool   // what they were made from
 	tried      bool                  // something was sent
 	highest    uint64                // sequence number of ours
 	beaten     map[caps.PublicKey]int
@@ -57,7 +58,7 @@ func (f *Files) begin(ctx context.Context, write caps.Cap) (*operation, func(), 
 	}
 	return &operation{
 		f: f, cap: write, write: key, v: v,
-		own:    make(map[ssk.Header][]byte),
+		own: make(map[ssk.Header][]byte), bases: make(map[ssk.Header]bool),
 		beaten: make(map[caps.PublicKey]int), distrusted: make(map[caps.PublicKey]bool),
 	}, unlock, nil
 }
@@ -79,9 +80,9 @@ func (o *operation) look(ctx context.Context) (*view, error) {
 	pause := pollFirst
 	for {
 		s := o.f.survey(ctx, o.v)
-		err := s.await(ctx, func() (now, soon bool) {
+		err := s.await(ctx, func() time.Duration {
 			p := s.picture(o.distrusted)
-			return false, p.newest() != nil && len(p.answered) >= min(o.f.cfg.Happy, len(s.peers))
+			return s.patientIf(p.newest() != nil && len(p.answered) >= o.f.cfg.Happy)
 		})
 		if err != nil {
 			s.end()
@@ -126,47 +127,38 @@ func (o *operation) look(ctx context.Context) (*view, error) {
 	}
 }
 
-// judge picks the version to base a change on: of the newest recoverable sequence number the one that may yet be acknowledged,
-// else not our own, else the one on most servers. open says that somebody else may be writing, or be told that they have
-// written, a version that this would pass over.
+// judge picks the version to base a change on: the newest recoverable one; of several with one sequence number the one that may
+// yet be acknowledged, else the one on most servers. One of our own, which nobody was told of, is not taken while another's is
+// there that it was not made from. open says that somebody else may be writing, or be told that they have written, a version
+// that this would pass over.
 func (o *operation) judge(p *picture) (base *version, open bool) {
 	happy := o.f.cfg.Happy
-	rank := func(v *version) int {
-		_, own := o.own[v.header]
-		switch {
-		case !own && p.mayWin(v, happy):
-			return 2
-		case !own:
-			return 1
-		}
-		return 0
-	}
+	var own *version
 	for _, v := range p.versions {
-		if base != nil && v.header.Seq < base.header.Seq {
-			break
-		}
-		if !v.recoverable() {
-			continue
-		}
-		if base == nil || rank(v) > rank(base) || rank(v) == rank(base) && v.servers > base.servers {
+		switch _, ours := o.own[v.header]; {
+		case !v.recoverable():
+		case ours && own == nil:
+			own = v
+		case ours || base != nil && v.header.Seq < base.header.Seq:
+		case base == nil || p.better(v, base, happy):
 			base = v
 		}
 	}
+	if own != nil && (base == nil || base.header.Seq < own.header.Seq && o.bases[base.header]) {
+		base = own
+	}
 	for _, v := range p.versions {
-		if v == base {
-			continue
-		}
-		if base != nil && v.header.Seq < base.header.Seq {
-			break
-		}
-		if _, own := o.own[v.header]; own {
-			continue
-		}
-		if p.mayWin(v, happy) || len(p.silent) > 0 && (base == nil || v.header.Seq > base.header.Seq) {
-			return base, true
+		_, ours := o.own[v.header]
+		switch {
+		case ours || base != nil && v.header.Seq < base.header.Seq:
+		case v == base:
+			// It may be on its way to the others.
+			open = open || v.servers+len(p.silent) < happy && p.mayWin(v, happy)
+		case p.mayWin(v, happy) || len(p.silent) > 0 && (base == nil || v.header.Seq > base.header.Seq):
+			open = true
 		}
 	}
-	return base, false
+	return base, open
 }
 
 // hidden reports whether a version that would be passed over may be complete together with the servers that did not answer: it
@@ -284,6 +276,10 @@ func (o *operation) publish(ctx context.Context, w *view, c change) (Result, err
 	}
 	o.aim(w, p, happy, c.all)
 	o.own[p.header], o.highest = c.memory, p.header.Seq
+	if w.base != nil {
+		o.bases[w.base.header] = true
+		p.wary = w.p.highest > w.base.header.Seq
+	}
 	if c.memory != nil {
 		o.last = c.memory
 	}
@@ -374,8 +370,8 @@ func (o *operation) weigh(before, after *picture) (changed bool) {
 func (o *operation) confirm(ctx context.Context, p *publication, slow bool) error {
 	s := o.f.survey(ctx, o.v)
 	defer s.end()
-	if err := s.await(ctx, func() (now, soon bool) {
-		return false, len(s.picture(o.distrusted).answered) >= min(o.f.cfg.Happy, len(s.peers))
+	if err := s.await(ctx, func() time.Duration {
+		return s.patientIf(len(s.picture(o.distrusted).answered) >= o.f.cfg.Happy)
 	}); err != nil {
 		return err
 	}

@@ -77,14 +77,25 @@ func (s *survey) picture(distrusted map[caps.PublicKey]bool) *picture {
 	return p
 }
 
-// newest is the newest recoverable version, or nil.
-func (p *picture) newest() *version {
+// newest is the newest recoverable version, or nil: of several with one sequence number that on most servers.
+func (p *picture) newest() (newest *version) {
 	for _, v := range p.versions {
-		if v.recoverable() {
-			return v
+		if !v.recoverable() {
+			continue
+		}
+		if newest == nil || v.header.Seq == newest.header.Seq && v.servers > newest.servers {
+			newest = v
 		}
 	}
-	return nil
+	return newest
+}
+
+// better compares two versions with one sequence number: by whether they can be acknowledged, then by servers.
+func (p *picture) better(a, b *version, happy int) bool {
+	if x, y := p.mayWin(a, happy), p.mayWin(b, happy); x != y {
+		return x
+	}
+	return a.servers > b.servers
 }
 
 // best is the version with most shares, for telling how many are lacking.
@@ -100,6 +111,16 @@ func (p *picture) best() (found, need int) {
 // newerThan reports whether any share is of a version with a higher sequence number.
 func (p *picture) newerThan(v *version) bool {
 	return len(p.versions) > 0 && p.versions[0].header.Seq > v.header.Seq
+}
+
+// rivals reports whether any share is of another version with that sequence number or a higher one.
+func (p *picture) rivals(v *version) bool {
+	for _, other := range p.versions {
+		if other != v && other.header.Seq >= v.header.Seq {
+			return true
+		}
+	}
+	return false
 }
 
 // mayWin reports whether a version that somebody may still be writing can yet be acknowledged: whether happy servers have it,

@@ -55,6 +55,7 @@ type publication struct {
 	header  ssk.Header
 	targets []*target // permuted order
 	spare   []*target // servers that hold nothing and may be given shares, permuted order
+	wary    bool      // there are remains of a newer version, whose writer may be alive after all
 	fixed   bool      // only shares of the old version can be changed, none made
 	started time.Time
 	lost    []transfer.Blame
@@ -173,7 +174,7 @@ func (p *publication) doubled() (num int, ok bool) {
 // The result is nil if nobody interfered, and errConflict otherwise.
 func (p *publication) send(ctx context.Context, happy int) error {
 	p.started = p.f.cfg.Now()
-	if err := p.gate(ctx); err != nil {
+	if err := p.gate(ctx, happy); err != nil {
 		return err
 	}
 	old := make(map[int]bool)
@@ -204,12 +205,20 @@ func (p *publication) send(ctx context.Context, happy int) error {
 	}
 }
 
-// gate sends to one target after the other until one has it.
-func (p *publication) gate(ctx context.Context) error {
+// gate sends to one target after the other until one has it. Where it is wary it goes on until the writer of the remains cannot
+// reach enough servers any more: should that one be alive, the first server that it has reached shows it.
+func (p *publication) gate(ctx context.Context, happy int) error {
 	if len(p.targets) < 2 {
 		return nil
 	}
+	wanted := 1
+	if p.wary {
+		wanted = max(1, len(p.targets)-happy+1)
+	}
 	for _, t := range p.targets {
+		if wanted == 0 {
+			break
+		}
 		if len(t.tests) == 0 || t.fresh() {
 			continue
 		}
@@ -217,7 +226,7 @@ func (p *publication) gate(ctx context.Context) error {
 			return err
 		}
 		if t.outcome == applied {
-			return nil
+			wanted--
 		}
 	}
 	return nil

@@ -164,7 +164,7 @@ func (s *survey) fetch(ctx context.Context, src *source, sections ...ssk.Section
 		for i, part := range got {
 			if which[i] < 0 {
 				if !bytes.Equal(part, src.raw[:head]) {
-					return nil, errOverwritten
+					return nil, overwritten(part)
 				}
 				continue
 			}
@@ -180,4 +180,12 @@ func (s *survey) fetch(ctx context.Context, src *source, sections ...ssk.Section
 		ranges, which = ranges[n:], which[n:]
 	}
 	return parts, nil
+}
+
+// overwritten is what a share is that begins otherwise than before: it may have been replaced, but not by nonsense.
+func overwritten(begin []byte) error {
+	if _, err := ssk.ParseHead(begin); err != nil && len(begin) > 0 {
+		return err
+	}
+	return errOverwritten
 }

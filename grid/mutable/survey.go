@@ -21,6 +21,9 @@ const (
 	adviseTimeout = time.Second
 	// leastRate is the rate, in bytes per second, at which a request of many bytes may still be on its way.
 	leastRate = 16 << 10
+	// briefly is the part of the patience that a reader has with silent servers when those that answered cannot have missed an
+	// acknowledged version: only one that too few servers have, or of which most have lost theirs.
+	briefly = 20
 	// patienceFactor is how many times longer than the others a server may take before it counts as silent.
 	patienceFactor = 4
 )
@@ -146,11 +149,14 @@ func (f *Files) allow(n uint64) time.Duration {
 	return f.cfg.Timeout + time.Duration(n/leastRate)*time.Second
 }
 
-// await returns when enough says that what is known will do, or that it will do if nobody else answers soon and nobody did,
-// or when everybody has answered or failed. enough is called with the lock held. Those who are left behind become late.
-func (s *survey) await(ctx context.Context, enough func() (now, soon bool)) error {
-	var timer *time.Timer
-	var over <-chan time.Time
+// await returns when everybody has answered or failed, or when those who have not have had as long as enough allows: 0 is not at
+// all, negative that what is known does not suffice. They have a tenth of it if they were silent the last time as well, and in any
+// case a few times as long as it took until the others sufficed. enough is called with the lock held. Those who are left behind
+// become late.
+func (s *survey) await(ctx context.Context, enough func() (patience time.Duration)) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	sufficed := time.Duration(-1)
 	for {
 		s.mu.Lock()
 		pending, rested := 0, 0
@@ -162,20 +168,22 @@ func (s *survey) await(ctx context.Context, enough func() (now, soon bool)) erro
 				}
 			}
 		}
-		now, soon := enough()
+		patience := enough()
 		changed := s.changed
 		elapsed := s.f.cfg.Now().Sub(s.start)
 		s.mu.Unlock()
-		if now || pending == 0 {
+		if patience == 0 || pending == 0 {
 			return ctx.Err()
 		}
-		if soon && timer == nil {
-			patience := s.f.cfg.Patience
-			if pending == rested {
-				patience /= 10 // they were silent the last time
+		var over <-chan time.Time
+		if patience > 0 {
+			if sufficed < 0 {
+				sufficed = elapsed
 			}
-			timer = time.NewTimer(max(patience, patienceFactor*elapsed) - elapsed)
-			defer timer.Stop()
+			if pending == rested {
+				patience /= 10
+			}
+			timer.Reset(max(patience, patienceFactor*sufficed) - elapsed)
 			over = timer.C
 		}
 		select {
@@ -187,6 +195,14 @@ func (s *survey) await(ctx context.Context, enough func() (now, soon bool)) erro
 			return nil
 		}
 	}
+}
+
+// patientIf is how long silent servers are waited for once what is known suffices.
+func (s *survey) patientIf(sufficient bool) time.Duration {
+	if !sufficient {
+		return -1
+	}
+	return s.f.cfg.Patience
 }
 
 // leave gives up waiting for those who have not answered.

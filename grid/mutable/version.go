@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"trunkline/caps"
 	"trunkline/grid/ssk"
@@ -19,7 +20,7 @@ type Version struct {
 	blockAt int // bytes of the largest entry
 }
 
-// open waits for what a reader has to know and picks the newest recoverable version.
+// open waits for what a reader has to know and picks the newest recoverable version; any takes one older than seen before too.
 //
 // An acknowledged version is on Happy servers, so of all but Happy-1 one at least shows that it is there: so many must have
 // answered before an older version is taken for the newest, unless the others are silent.
@@ -28,13 +29,14 @@ func (f *Files) open(ctx context.Context, v caps.MutableVerify, any bool) (*Vers
 	seen, _, _ := f.cfg.Seen.Newest(v.StorageIndex)
 	least := max(len(s.peers)-f.cfg.Happy+1, 1)
 	for {
-		err := s.await(ctx, func() (now, soon bool) {
+		err := s.await(ctx, func() time.Duration {
 			p := s.picture(nil)
 			newest := p.newest()
-			if newest == nil || newest.header.Seq < seen {
-				return false, false
+			patience := s.patientIf(newest != nil && newest.header.Seq >= seen)
+			if patience > 0 && len(p.answered) >= least && !p.rivals(newest) {
+				return patience / briefly
 			}
-			return len(p.answered) >= least && !p.newerThan(newest), true
+			return patience
 		})
 		if err != nil {
 			s.end()
