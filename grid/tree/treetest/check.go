@@ -51,6 +51,9 @@ func (m *Memory) health(c caps.Cap) (transfer.Health, error) {
 	if !ok {
 		return transfer.Health{}, ErrNotReadable
 	}
+	if !m.athome(c) {
+		return transfer.Health{}, ErrFar
+	}
 	h := transfer.Health{Cap: verify.Local(), Needed: needed, Expected: shares, Good: map[int][]caps.PublicKey{}}
 	si, _ := c.StorageIndex()
 	o := m.world.grids[m.home][si]

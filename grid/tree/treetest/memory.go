@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"trunkline/caps"
@@ -240,16 +241,15 @@ func (m *Memory) writable(c caps.Cap) error {
 	if !c.Kind().CanWrite() {
 		return ErrReadOnly
 	}
-	areas := c.Areas()
-	for _, a := range areas {
-		if a == m.home {
-			return nil
-		}
-	}
-	if len(areas) > 0 {
+	if !m.athome(c) {
 		return ErrFar
 	}
 	return nil
+}
+
+// athome says whether a file is of the member's grid.
+func (m *Memory) athome(c caps.Cap) bool {
+	return !c.IsLongDistance() || slices.Contains(c.Areas(), m.home)
 }
 
 // Overwrite is one of the methods of tree.Files.
