@@ -136,6 +136,7 @@ func FuzzRequests(f *testing.F) {
 		}
 		mustEqual(t, contents(t, w.store, index(1), 0), data)
 		eventually(t, func() bool { n, _ := w.store.TestingOnlyUploads(); return n == 0 })
+		eventually(t, func() bool { n, _ := w.store.TestingOnlyStaged(); return n == 0 })
 		if w.host.Stats().Panics != 0 {
 			t.Fatal("a handler panicked")
 		}
@@ -147,6 +148,89 @@ func sendRaw(s *p2p.Stream, b []byte) error {
 	return s.SendData(&pb.Request{}, b)
 }
 
+// FuzzSlotContainer: any bytes as a mutable share's file. It is a share or damaged; leases come and go without its data
+// changing; who knows the enabler can write, and the rest stays.
+func FuzzSlotContainer(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := newMemDisk()
+		text := index(1).String()
+		name := "shares/" + text[:2] + "/" + text + "/0"
+		d.plant(name, b)
+		s, err := storage.TestingOnlyOpen(storage.Config{Now: newClock().Now}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := slotOf(s)
+		if err != nil || len(before) == 0 {
+			if err != nil && !errors.Is(err, storage.ErrImmutable) && !errors.Is(err, storage.ErrInvalid) {
+				t.Fatalf("error without a kind: %v", err)
+			}
+			return
+		}
+		leases, err := s.Leases(index(1), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddLease(index(1), renew, cancel); err != nil {
+			if !errors.Is(err, storage.ErrTooMany) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if after, err := slotOf(s); err != nil || !after.equal(before) {
+			t.Fatalf("adding a lease changed the share (%v)", err)
+		}
+		w := storage.TestWrite{Enabler: [32]byte(b[52:84]), Renew: renew, Shares: []storage.ShareChange{
+			{Num: 0, Writes: []storage.Change{{Offset: 3, Data: []byte("new")}}},
+		}}
+		if r, err := s.TestWrite(index(1), w); err != nil || !r.Applied {
+			t.Fatalf("writing: %v, %v", r.Applied, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = storage.TestingOnlyOpen(storage.Config{Now: newClock().Now}, d); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := slotOf(s); err != nil || !after.equal(before.after(w.Shares)) {
+			t.Fatalf("the share is not what it was with the write (%v)", err)
+		}
+		now, err := s.Leases(index(1), 0)
+		if err != nil || len(now) < len(leases) || len(now) > len(leases)+1 {
+			t.Fatalf("%d leases became %d, %v", len(leases), len(now), err)
+		}
+	})
+}
+
+// FuzzChangeRecord: any bytes as a record of a change. The store opens, what others left is there, what is ours is gone, and
+// nothing outside its slot was touched.
+func FuzzChangeRecord(f *testing.F) {
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := newMemDisk()
+		text := index(1).String()
+		d.plant(foreign, []byte("theirs"))
+		d.plant("shares/incoming/"+text+"-0.1.trunkline", []byte("zero"))
+		d.plant("shares/incoming/"+text+"-1.2.trunkline", []byte("one"))
+		d.plant("shares/incoming/"+text+".3.slot.trunkline", b)
+		d.plant("shares/zz/zzzzzzzzzzzzzzzzzzzzzzzzzy/0", []byte("another's"))
+		s, err := storage.TestingOnlyOpen(storage.Config{Now: newClock().Now}, d)
+		if err != nil {
+			return // something else stands where the record wants a share: the operator looks
+		}
+		for name, data := range d.files() {
+			switch {
+			case name == foreign && string(data) == "theirs", name == "shares/zz/zzzzzzzzzzzzzzzzzzzzzzzzzy/0" && string(data) == "another's":
+			case len(b) > 0 && (string(data) == "zero" || string(data) == "one"): // as the record says
+			default:
+				t.Fatalf("%s is left", name)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestSeeds writes the seeds of the fuzz targets when TRUNKLINE_SEEDS is set, and fails when there are
 // none.
 func TestSeeds(t *testing.T) {
@@ -154,7 +238,7 @@ func TestSeeds(t *testing.T) {
 	if os.Getenv("TRUNKLINE_SEEDS") != "" {
 		writeSeeds(t)
 	}
-	for _, target := range []string{"FuzzContainer", "FuzzSpans", "FuzzRequests"} {
+	for _, target := range []string{"FuzzContainer", "FuzzSlotContainer", "FuzzChangeRecord", "FuzzSpans", "FuzzRequests"} {
 		if seeds, err := os.ReadDir(filepath.Join("testdata/fuzz", target)); err != nil || len(seeds) < 5 {
 			t.Errorf("%s has %d seeds (%v)", target, len(seeds), err)
 		}

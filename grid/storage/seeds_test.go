@@ -1,6 +1,8 @@
 package storage_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,12 +18,17 @@ import (
 func frames(t testing.TB, requests ...*pb.Request) (b []byte) {
 	t.Helper()
 	for i, q := range requests {
-		q.Id = uint64(i + 1)
+		if q.GetId() == 0 {
+			q.Id = uint64(i + 1)
+		}
 		m, err := proto.MarshalOptions{Deterministic: true}.Marshal(q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b = append(protowire.AppendVarint(b, uint64(len(m))), m...)
+		if w := q.GetSlotWrite(); w != nil && w.GetLength() <= 1<<20 {
+			b = append(b, pattern(int(w.GetLength()))...)
+		}
 		if w := q.GetWrite(); w != nil && w.GetLength() <= 1<<20 {
 			b = append(b, pattern(int(w.GetLength()))...)
 		}
@@ -60,7 +67,33 @@ func writeSeeds(t *testing.T) {
 	abort := &pb.Request{StorageIndex: si[:], Body: &pb.Request_Abort{Abort: &pb.Abort{Share: 3}}}
 	lease := &pb.Request{StorageIndex: si[:], Body: &pb.Request_AddLease{AddLease: &pb.AddLease{RenewSecret: renew[:], CancelSecret: cancel[:]}}}
 	advise := &pb.Request{StorageIndex: si[:], Body: &pb.Request_Advise{Advise: &pb.Advise{Reason: "bad block"}}}
+	slot := index(2)
+	change := func(requests ...*pb.Request) []*pb.Request {
+		for _, q := range requests {
+			q.Id = 9
+		}
+		return requests
+	}
+	readSlot := func(nums []uint32, r ...*pb.SlotRange) *pb.Request {
+		return &pb.Request{StorageIndex: slot[:], Body: &pb.Request_ReadSlot{ReadSlot: &pb.ReadSlot{Shares: nums, Ranges: r}}}
+	}
+	changed := container("storage-leases/shares/5k/5kc4lljjbnrwersipdbtnsqjay/0")
+	cut := append([]byte(nil), mutable...)
+	cut[92] = 0xff // where the extra leases are
+	record := func(body string) []byte {
+		h := sha256.Sum256([]byte(body))
+		return []byte(body + "sha256 " + hex.EncodeToString(h[:]) + "\n")
+	}
+	head := "trunkline/slot-change/v1\n" + si.String() + "\n"
+	zero, one := "replace 0 "+si.String()+"-0.1.trunkline\n", "replace 7 "+si.String()+"-1.2.trunkline\n"
 	for target, seeds := range map[string][][]byte{
+		"FuzzSlotContainer": {
+			mutable, changed, cut, mutable[:468], mutable[:100], mutable[:32], changed[:len(changed)-50], append(mutable[:len(mutable):len(mutable)], 1, 2, 3), v2,
+		},
+		"FuzzChangeRecord": {
+			record(head + zero + one), record(head + zero + "remove 1\n"), record(head + one), record(head), record(head + "replace 0 ../../../x.trunkline\n"),
+			record(head + "remove 999\n"), record("trunkline/slot-change/v2\n"), []byte(head + zero), nil,
+		},
 		"FuzzContainer": {
 			v1, v2, six, mutable, v2[:12], v2[:11], v2[:len(v2)-1], append(v2[:len(v2):len(v2)], 1, 2, 3),
 			[]byte("\x00\x00\x00\x02\x00\x00\x00\x0a\xff\xff\xff\xff0123456789"), []byte("\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00"), nil,
@@ -75,6 +108,10 @@ func writeSeeds(t *testing.T) {
 			frames(t, write(0, 0, 2000), write(9, 1<<63, 3), list),
 			frames(t, read(&pb.Range{Offset: 1<<64 - 1, Length: 2}), read(&pb.Range{Length: 1<<64 - 1}), read()),
 			frames(t, lease, advise, allocate(1<<48, 5)),
+			frames(t, append(change(beginChange(slot, nil), mention(slot, 0, &pb.SlotTest{Size: 1}), slotWrite(slot, 0, 5, 500), applyChange(slot)), readSlot(nil, &pb.SlotRange{Length: 1 << 40}))...),
+			frames(t, change(beginChange(slot, nil), mention(slot, 0), slotWrite(slot, 0, 1<<47, 5), applyChange(slot))...),
+			frames(t, change(beginChange(slot, nil), mention(slot, 0), mention(slot, 1), slotWrite(slot, 1, 0, 5), dropChange(slot))...),
+			frames(t, readSlot([]uint32{1, 300}), readSlot([]uint32{0}, &pb.SlotRange{Offset: 1<<64 - 1, Length: 1<<64 - 1})),
 			frames(t, write(1, 0, 1<<32-1)),
 			{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
 			{0x80, 0x00},
