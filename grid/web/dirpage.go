@@ -50,7 +50,7 @@ func (h *Handler) directoryPage(w *answer, q *request, n tree.Node) error {
 		base
 		Crumbs                                    []crumb
 		Heading, Sentence, Self, Count, Malformed string
-		Writable                                  bool
+		Writable, Checkable                       bool
 		Rows                                      []row
 		Columns                                   []column
 		Pages                                     []pageLink
@@ -62,6 +62,8 @@ func (h *Handler) directoryPage(w *answer, q *request, n tree.Node) error {
 	}
 	if h.far(home, n.Cap()) {
 		p.Sentence = "In another grid. " + p.Sentence
+	} else {
+		_, p.Checkable = n.VerifyCap()
 	}
 	for _, c := range listing.Children[from:min(len(listing.Children), from+rowsPerPage)] {
 		p.Rows = append(p.Rows, h.row(q, c, writable))
@@ -115,10 +117,8 @@ func (h *Handler) row(q *request, c tree.Child, writable bool) row {
 	if r.Href != "" && (c.Type() != tree.TypeDirectory || !kind.CanRead()) {
 		r.Href += "?t=info"
 	}
-	if writable && !strings.Contains(c.Name, "/") {
+	if writable {
 		r.Edit = q.self() + "?t=rename-form&name=" + url.QueryEscape(c.Name)
-	} else if writable {
-		r.Edit = q.self() + "?t=rename-form&name=" + url.QueryEscape(c.Name) + "&only=remove"
 	}
 	return r
 }
@@ -215,7 +215,8 @@ func (h *Handler) renamePage(w *answer, q *request, dir tree.Node) error {
 		base
 		Crumbs              []crumb
 		Heading, Name, Self string
-	}{h.newBase("Rename or remove"), append(crumbs, crumb{Label: shownName(name)}), shownName(name), name, q.self()})
+		Renameable          bool
+	}{h.newBase("Rename or remove"), append(crumbs, crumb{Label: shownName(name)}), shownName(name), name, q.self(), !strings.Contains(name, "/")})
 }
 
 // share is one share on the page of a check.

@@ -139,7 +139,9 @@ func (h *Handler) infoPage(w *answer, q *request, n tree.Node) error {
 		p.Heading = "Unknown"
 	}
 	p.base = h.newBase(p.Heading)
-	_, p.Checkable = n.VerifyCap()
+	if !h.far(home, c) {
+		_, p.Checkable = n.VerifyCap()
+	}
 	readable := c.Kind().CanRead() && c.Validate() == nil
 	if len(q.path) == 0 && q.bad != nil && !errors.Is(q.bad, caps.ErrUnknownKind) {
 		p.Problem = sentence(q.bad.Error())
@@ -194,7 +196,7 @@ func (h *Handler) infoPage(w *answer, q *request, n tree.Node) error {
 // keptAs says how an object is encoded.
 func keptAs(c caps.Cap) string {
 	if v, ok := c.CHKVerify(); ok {
-		return fmt.Sprintf("immutable, any %d of %d shares", v.K, v.N)
+		return fmt.Sprintf("any %d of %d shares", v.K, v.N)
 	}
 	if v, ok := c.MutableVerify(); ok {
 		if v.MDMF {
@@ -223,7 +225,11 @@ func (h *Handler) showFile(q *request, n tree.Node, name string, facts *[]fact, 
 		}
 	}
 	if known {
-		*facts = append(*facts, fact{Label: "Size", Value: sizeText(size), Note: grouped(size) + " bytes"})
+		f := fact{Label: "Size", Value: sizeText(size)}
+		if size >= 1000 {
+			f.Note = grouped(size) + " bytes"
+		}
+		*facts = append(*facts, f)
 	}
 	if hasExtension(name) {
 		*facts = append(*facts, fact{Label: "Type", Value: contentType(name)})

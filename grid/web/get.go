@@ -198,7 +198,11 @@ func (h *Handler) contents(w *answer, q *request, c caps.Cap, name string) error
 		return nil
 	}
 	header := w.Header()
-	header.Set("Content-Type", contentType(name))
+	kind := contentType(name)
+	if wantsHTML(q.Request) && strings.HasPrefix(kind, "text/") {
+		kind += "; charset=utf-8" // a browser would take it for something older
+	}
+	header.Set("Content-Type", kind)
 	header.Set("Accept-Ranges", "bytes")
 	if save && name != "" {
 		header.Set("Content-Disposition", disposition(name))

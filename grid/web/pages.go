@@ -192,7 +192,7 @@ func whyNotCap(err error) string {
 	case errors.Is(err, caps.ErrUnknownKind):
 		return "This is no cap that this version knows. Caps begin with URI: and the kind, such as URI:CHK: or URI:DIR2:"
 	}
-	return "This cap cannot be right: " + err.Error() + ". Check that the whole of it was copied."
+	return "This cannot be right (" + strings.TrimPrefix(err.Error(), caps.ErrMalformed.Error()+": ") + "). Check that the whole cap was copied."
 }
 
 func (h *Handler) frontPage(w *answer, r *http.Request, status int, problem string) error {
@@ -206,7 +206,7 @@ func (h *Handler) frontPage(w *answer, r *http.Request, status int, problem stri
 		facts = append(facts, fact{Label: "Its area", Value: n.Area.Short(), Class: "mono"})
 	}
 	if h.config.Ceiling > 0 {
-		facts = append(facts, fact{Label: "Calls to other grids", Value: "up to " + h.config.Ceiling.String() + " a request", Note: "for each area you are asked first"})
+		facts = append(facts, fact{Label: "Calls to other grids", Value: "up to " + h.config.Ceiling.String() + " a request", Note: "asked first"})
 	} else {
 		facts = append(facts, fact{Label: "Calls to other grids", Value: "only where they cost nothing", Note: h.config.CeilingHint})
 	}

@@ -44,7 +44,7 @@ func (s *spool) take(ctx context.Context, src io.Reader, want int64, seen func(u
 	}
 	if len(head) <= inMemory {
 		if want >= 0 && int64(len(head)) != want {
-			return nil, fmt.Errorf("reading the upload: %w", io.ErrUnexpectedEOF)
+			return nil, problemf(http.StatusBadRequest, "the upload broke off: %w", io.ErrUnexpectedEOF)
 		}
 		return &upload{ReaderAt: bytes.NewReader(head), size: uint64(len(head))}, nil
 	}
@@ -73,7 +73,7 @@ func (s *spool) take(ctx context.Context, src io.Reader, want int64, seen func(u
 	case n > s.max:
 		return nil, tooLarge(s.max)
 	case want >= 0 && n != want:
-		return nil, fmt.Errorf("reading the upload: %w", io.ErrUnexpectedEOF)
+		return nil, problemf(http.StatusBadRequest, "the upload broke off: %w", io.ErrUnexpectedEOF)
 	}
 	u.size = uint64(n) //nolint:gosec // never negative
 	return u, nil
@@ -125,6 +125,12 @@ func (c *countedReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.src.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		var known *problem
+		if !errors.As(err, &known) {
+			err = problemf(http.StatusBadRequest, "the upload broke off: %w", err)
+		}
+	}
 	c.n += uint64(n) //nolint:gosec // never negative
 	if c.seen != nil && n > 0 {
 		c.seen(c.n)
