@@ -130,7 +130,7 @@ func (f *Files) ReadAll(ctx context.Context, c caps.Cap, limit uint64) ([]byte, 
 			return nil, ssk.Header{}, err
 		}
 		contents, err := version.all(ctx, key, limit)
-		version.Close()
+		_ = version.Close()
 		if err == nil || !version.moved() || ctx.Err() != nil {
 			return contents, version.Header(), err
 		}

@@ -31,14 +31,19 @@ type operation struct {
 	v     caps.MutableVerify
 	force bool // what silent servers may have is given up
 
-	own        map[ssk.Header][]byte // versions of ours that were not acknowledged; the contents where Modify made them
-	last       []byte                // the newest of them
-	bases      map[ssk.Header]bool   // what they were made from
-	tried      bool                  // something was sent
-	highest    uint64                // sequence number of ours
+	own        map[ssk.Header]attempt // versions of ours that were not acknowledged
+	last       []byte                 // contents of the newest of them
+	tried      bool                   // something was sent
+	highest    uint64                 // sequence number of ours
 	beaten     map[caps.PublicKey]int
 	distrusted map[caps.PublicKey]bool
 	pause      time.Duration
+}
+
+// attempt is a version that we have sent and that was not acknowledged.
+type attempt struct {
+	contents []byte // where Modify made them
+	foreign  uint64 // sequence number of the version of somebody else that it goes back to; 0: none
 }
 
 // begin locks the file and starts an operation.
@@ -58,7 +63,7 @@ func (f *Files) begin(ctx context.Context, write caps.Cap) (*operation, func(), 
 	}
 	return &operation{
 		f: f, cap: write, write: key, v: v,
-		own: make(map[ssk.Header][]byte), bases: make(map[ssk.Header]bool),
+		own:    make(map[ssk.Header]attempt),
 		beaten: make(map[caps.PublicKey]int), distrusted: make(map[caps.PublicKey]bool),
 	}, unlock, nil
 }
@@ -129,7 +134,7 @@ func (o *operation) look(ctx context.Context) (*view, error) {
 
 // judge picks the version to base a change on: the newest recoverable one; of several with one sequence number the one that may
 // yet be acknowledged, else the one on most servers. One of our own, which nobody was told of, is not taken while another's is
-// there that it was not made from. open says that somebody else may be writing, or be told that they have written, a version
+// there with a higher number than that which it was made from. open says that somebody else may be writing, or be told that they have written, a version
 // that this would pass over.
 func (o *operation) judge(p *picture) (base *version, open bool) {
 	happy := o.f.cfg.Happy
@@ -144,7 +149,7 @@ func (o *operation) judge(p *picture) (base *version, open bool) {
 			base = v
 		}
 	}
-	if own != nil && (base == nil || base.header.Seq < own.header.Seq && o.bases[base.header]) {
+	if own != nil && (base == nil || base.header.Seq <= o.own[own.header].foreign) {
 		base = own
 	}
 	for _, v := range p.versions {
@@ -275,11 +280,15 @@ func (o *operation) publish(ctx context.Context, w *view, c change) (Result, err
 		lost: w.s.blames(),
 	}
 	o.aim(w, p, happy, c.all)
-	o.own[p.header], o.highest = c.memory, p.header.Seq
+	mine := attempt{contents: c.memory}
 	if w.base != nil {
-		o.bases[w.base.header] = true
+		mine.foreign = w.base.header.Seq
+		if before, ours := o.own[w.base.header]; ours {
+			mine.foreign = before.foreign
+		}
 		p.wary = w.p.highest > w.base.header.Seq
 	}
+	o.own[p.header], o.highest = mine, p.header.Seq
 	if c.memory != nil {
 		o.last = c.memory
 	}

@@ -189,8 +189,8 @@ func (o *operation) contents(ctx context.Context, w *view) (contents []byte, our
 			// contents are only here.
 			return o.last, true, nil
 		}
-		if own, ok := o.own[w.base.header]; ok && own != nil {
-			return own, true, nil
+		if own := o.own[w.base.header]; own.contents != nil {
+			return own.contents, true, nil
 		}
 		if err := o.fresh(w); err != nil {
 			return nil, false, err
