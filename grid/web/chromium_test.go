@@ -57,7 +57,11 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &browser{t: t, send: toBrowser, dir: t.TempDir(), waiting: map[int]chan reply{}}
+	dir, err := os.MkdirTemp("", "trunkline-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{t: t, send: toBrowser, dir: dir, waiting: map[int]chan reply{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-extensions", "--hide-scrollbars", "--force-color-profile=srgb", "--lang=en-GB", "--remote-debugging-pipe",
@@ -73,11 +77,15 @@ func newBrowser(t *testing.T) *browser {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.listen(fromBrowser) })
 	t.Cleanup(func() {
+		_ = b.call("", "Browser.close", nil, nil) // it may be gone before it says so
 		toBrowser.Close()
+		wg.Wait() // until the last of its processes has let go of the pipe
 		cancel()
 		_ = cmd.Wait()
 		fromBrowser.Close()
-		wg.Wait()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Logf("left behind: %v", err)
+		}
 	})
 	return b
 }
@@ -313,11 +321,12 @@ func (p *tab) becomes(script, want string) {
 	got := ""
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		// A page that is being replaced answers nothing.
-		if text, err := p.tryEval("new Promise(ok => setTimeout(() => ok(" + script + "), 50))"); err == nil {
+		if text, err := p.tryEval(script); err == nil {
 			if got = text; strings.Contains(got, want) {
 				return
 			}
 		}
+		time.Sleep(20 * time.Millisecond) // a page without scripts calls nobody
 	}
 	p.t.Fatalf("%s is %.300q, want %q", script, got, want)
 }
