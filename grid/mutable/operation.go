@@ -34,7 +34,6 @@ type operation struct {
 	own        map[ssk.Header]attempt // versions of ours that were not acknowledged
 	last       []byte                 // contents of the newest of them
 	tried      bool                   // something was sent
-	highest    uint64                 // sequence number of ours
 	beaten     map[caps.PublicKey]int
 	distrusted map[caps.PublicKey]bool
 	pause      time.Duration
@@ -260,9 +259,11 @@ func (o *operation) publish(ctx context.Context, w *view, c change) (Result, err
 	if err != nil {
 		return Result{}, err
 	}
+	// One more than anybody else would take makes a version that is beaten look newer than the one that beat it: so what is
+	// counted is what can be seen, not what was tried.
 	seen, _, _ := o.f.cfg.Seen.Newest(o.v.StorageIndex)
 	cfg := ssk.EncoderConfig{
-		Keys: keys, Format: ssk.FormatOf(o.v), Seq: max(w.p.highest, o.highest, seen) + 1,
+		Keys: keys, Format: ssk.FormatOf(o.v), Seq: max(w.p.highest, seen) + 1,
 		K: o.f.cfg.K, N: o.f.cfg.N, Length: c.size, Old: c.old,
 	}
 	if w.base != nil {
@@ -288,7 +289,7 @@ func (o *operation) publish(ctx context.Context, w *view, c change) (Result, err
 		}
 		p.wary = w.p.highest > w.base.header.Seq
 	}
-	o.own[p.header], o.highest = mine, p.header.Seq
+	o.own[p.header] = mine
 	if c.memory != nil {
 		o.last = c.memory
 	}
