@@ -121,7 +121,7 @@ func TestTrees(t *testing.T) {
 				w.ours(t, "alice", "cp", "-r", root+"/"+side, filepath.Join(back, "b"))
 				holds(t, filepath.Join(back, "b"), want)
 			}
-			w.ours(t, "alice", "mv", root+"/theirs/d0", root+"/moved")
+			w.ours(t, "alice", "mv", root+"/theirs/tree/d0", root+"/moved")
 			w.theirs(t, "unlink", root+"/moved/0 \u00fc\u4e16.txt")
 			if out := w.ours(t, "alice", "ls", root+"/moved"); strings.Contains(out, "0 \u00fc") || !strings.Contains(out, "3 \u00fc") {
 				t.Fatalf("after Tahoe's unlink: %s", out)

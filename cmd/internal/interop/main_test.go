@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"trunkline/cmd/internal/tahoetest"
 	"trunkline/cmd/internal/trunktest"
@@ -63,8 +62,7 @@ func start(t *testing.T) *world {
 }
 
 func (w *world) start(grid *tahoetest.Grid) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
+	ctx := context.Background() // the processes end with it
 	w.tahoe = grid
 	dir, err := os.MkdirTemp("", "interop-")
 	if err != nil {
