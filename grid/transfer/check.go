@@ -201,6 +201,8 @@ func (c *checker) verify(ctx context.Context, s Server, info storage.ShareInfo) 
 	case err == nil:
 		c.good(s, info.Num)
 	case ctx.Err() != nil:
+	case errors.Is(err, chk.ErrUEB): // the uploader's fault
+		c.held(s, info.Num, fmt.Errorf("%w: %w", ErrInconsistent, err))
 	case errors.Is(err, chk.ErrCorrupt) || errors.Is(err, storage.ErrRange):
 		c.corrupt(ctx, s, info.Num, fmt.Errorf("%w: %w", ErrCorrupt, err))
 	default:
@@ -225,15 +227,19 @@ func (c *checker) good(s Server, num int) {
 
 // corrupt notes a wrong share and tells its server.
 func (c *checker) corrupt(ctx context.Context, s Server, num int, reason error) {
-	c.cfg.Logger.Warn("share not usable", "peer_id", s.Key().String(), "share", num, "error", reason)
-	c.mu.Lock()
-	c.health.Corrupt = append(c.health.Corrupt, Located{s.Key(), num, reason})
-	c.mu.Unlock()
+	c.held(s, num, reason)
 	ctx, cancel := context.WithTimeout(ctx, adviseTimeout)
 	defer cancel()
 	if err := s.Advise(ctx, c.v.StorageIndex, num, reason.Error()); err != nil {
 		c.cfg.Logger.Debug("corruption advisory not delivered", "peer_id", s.Key().String(), "error", err)
 	}
+}
+
+func (c *checker) held(s Server, num int, reason error) {
+	c.cfg.Logger.Warn("share not usable", "peer_id", s.Key().String(), "share", num, "error", reason)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.health.Corrupt = append(c.health.Corrupt, Located{s.Key(), num, reason})
 }
 
 func (c *checker) failed(s Server, num int, reason error) {

@@ -272,10 +272,10 @@ func TestTruncatedAndExtended(t *testing.T) {
 	}
 }
 
-// An uploader can put shares of two files under one UEB: every block then
-// proves true, and only the ciphertext tree tells.
-func TestTwoFilesUnderOneUEB(t *testing.T) {
-	t.Parallel()
+// twoFiles puts shares of two files under one UEB, as an uploader can: every
+// block then proves true, and only the ciphertext tree tells.
+func twoFiles(t *testing.T) stored {
+	t.Helper()
 	a := store(t, plaintext(700), 300)
 	b := store(t, plaintext(1400)[700:], 300)
 	layout, err := chk.ParseLayout(a.shares[0], uint64(len(a.shares[0])))
@@ -315,8 +315,14 @@ func TestTwoFilesUnderOneUEB(t *testing.T) {
 	}
 	v := a.v
 	v.UEBHash = caps.UEBHash(raw)
-	file := stored{v: v, shares: mixed, cipher: a.cipher}
-	if got, _, err := get(t.Context(), transfer.Config{Servers: all(file.serve(0, 2, 4))}, v); err != nil || !bytes.Equal(got, a.cipher) {
+	return stored{v: v, shares: mixed, cipher: a.cipher}
+}
+
+func TestTwoFilesUnderOneUEB(t *testing.T) {
+	t.Parallel()
+	file := twoFiles(t)
+	v := file.v
+	if got, _, err := get(t.Context(), transfer.Config{Servers: all(file.serve(0, 2, 4))}, v); err != nil || !bytes.Equal(got, file.cipher) {
 		t.Fatalf("shares of the file that the tree is of: %v", err)
 	}
 	for _, shares := range [][]int{{0, 1, 5}, {4, 5, 6}, {5, 6, 7}, {0, 7, 8}} {

@@ -67,7 +67,8 @@ func literal(src io.ReaderAt, size int) (UploadResult, error) {
 // upload is one call of Upload for a file that has shares.
 type upload struct {
 	cfg     UploadConfig
-	src     *witness
+	src     io.ReaderAt // of whole segments
+	sealed  bool        // src is ciphertext
 	size    uint64
 	encoder *chk.Encoder
 	code    *fec.Code
@@ -94,7 +95,7 @@ func prepare(ctx context.Context, cfg UploadConfig, src io.ReaderAt, size uint64
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	u := &upload{cfg: cfg, size: size, encoded: make(chan struct{}), commit: make(chan struct{})}
+	u := newUpload(cfg, size)
 	key, err := u.key(ctx, g, src)
 	if err != nil {
 		return nil, err
@@ -107,9 +108,18 @@ func prepare(ctx context.Context, cfg UploadConfig, src io.ReaderAt, size uint64
 	}
 	u.stream = chk.NewStream(key)
 	u.placer = newPlacer(cfg, key.StorageIndex(), u.encoder.ShareLen())
-	perSegment := int64(g.BlockLen(0)) * int64(g.N)
-	u.window = make(chan struct{}, min(max(cfg.Memory/perSegment, 1), int64(2*runtime.GOMAXPROCS(0)+2)))
+	u.window = tokens(cfg, g)
 	return u, nil
+}
+
+func newUpload(cfg UploadConfig, size uint64) *upload {
+	return &upload{cfg: cfg, size: size, encoded: make(chan struct{}), commit: make(chan struct{})}
+}
+
+// tokens is the window for segments of which cfg allows so many in memory.
+func tokens(cfg UploadConfig, g chk.Geometry) chan struct{} {
+	perSegment := int64(g.BlockLen(0)) * int64(g.N)
+	return make(chan struct{}, min(max(cfg.Memory/perSegment, 1), int64(2*runtime.GOMAXPROCS(0)+2)))
 }
 
 // key derives the convergent key, or draws one.
@@ -301,7 +311,6 @@ func (u *upload) outcome() UploadResult {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := UploadResult{
-		Cap:       u.result.Cap.Cap(),
 		Placement: make(map[int]caps.PublicKey),
 		Lost:      append([]Blame(nil), p.lost...),
 	}
@@ -326,5 +335,8 @@ func (u *upload) outcome() UploadResult {
 		}
 	}
 	r.Happiness = Happiness(holds, p.cfg.N)
+	if !u.sealed {
+		r.Cap = u.result.Cap.Cap()
+	}
 	return r
 }

@@ -85,6 +85,16 @@ func TestTahoeFiles(t *testing.T) {
 			if sum := sha256.Sum256(ciphertext); hex.EncodeToString(sum[:]) != e.Plaintext.SHA256 || len(ciphertext) != e.Plaintext.Length {
 				t.Errorf("%d bytes with another hash than the original", len(ciphertext))
 			}
+			// All of its shares can be made again, which leaves no server out.
+			servers := append(servers, gridtest.New(300)[256:]...)
+			r, err := transfer.Repair(t.Context(), transfer.Config{Servers: all(servers)},
+				transfer.UploadConfig{Servers: all(servers), Happy: 1}, read.Verify(), transfer.CheckOptions{})
+			if err != nil || len(r.After.Good) != e.Encoding.Total {
+				t.Fatalf("repaired: %v, %s", err, r.After.Summary())
+			}
+			if h := check(t, servers, read.Verify(), transfer.CheckOptions{Verify: true}); !h.Healthy() {
+				t.Errorf("after the repair: %s", h.Summary())
+			}
 		})
 	}
 	if files < 10 {

@@ -136,7 +136,9 @@ func (u *upload) encodeAgain(seg, share int) ([]byte, error) {
 	if n, err := u.src.ReadAt(data, int64(g.SegmentOffset(seg))); n < len(data) {
 		return nil, fmt.Errorf("reading segment %d again: %w", seg, err)
 	}
-	u.stream.XOR(data, data, g.SegmentOffset(seg))
+	if !u.sealed {
+		u.stream.XOR(data, data, g.SegmentOffset(seg))
+	}
 	clear(u.scratch[len(data):g.PaddedLen(seg)])
 	size := g.BlockLen(seg)
 	blocks := make([][]byte, g.N)
