@@ -50,6 +50,11 @@
 // version are written to first. If writers that race have cut each other's versions to pieces all the same, each has the contents
 // it wants in memory and tries again.
 //
+// One gap is left where k is not more than n-Happy, as in 3 of 10 with 7: a writer that passes over remains, while a third is
+// writing past it, may put its version on just the n-Happy servers that the third did not reach, under a higher number, before it
+// sees what happened. Then readers take that one until it has tried again, a moment later; should it be killed in this moment,
+// what the third was told is lost. With k more than n-Happy such a version cannot be read, and the gap is closed.
+//
 // All this holds if
 //
 //   - Happy, the same for all writers, is more than half of the servers that may hold shares of the file, and n servers or fewer
