@@ -49,13 +49,13 @@ type rule struct {
 var rules = []rule{
 	{http.StatusNotFound, "", []error{tree.ErrNotFound}},
 	{http.StatusConflict, "There was already a child by that name, and you asked me to not replace it.", []error{tree.ErrExists}},
-	{http.StatusConflict, "", []error{tree.ErrInTheWay, tree.ErrChanged, client.ErrChanged, mutable.ErrUncoordinated, mutable.ErrUnsettled, mutable.ErrRollback}},
+	{http.StatusConflict, "", []error{tree.ErrInTheWay, tree.ErrChanged, client.ErrChanged, mutable.ErrUncoordinated, mutable.ErrUnsettled, mutable.ErrRollback, mutable.ErrExists}},
 	{http.StatusForbidden, "", []error{tree.ErrReadOnly, tree.ErrForeign, dirnode.ErrReadOnly, client.ErrReadOnly, client.ErrFar, mutable.ErrNoWriteCap}},
 	{http.StatusRequestEntityTooLarge, "", []error{tree.ErrTooLarge, dirnode.ErrTooLarge, mutable.ErrTooLarge, p2p.ErrTooLarge}},
 	{http.StatusBadRequest, "", []error{
 		tree.ErrNotDirectory, tree.ErrNotReadable, tree.ErrMutableChild, tree.ErrName, tree.ErrChild, tree.ErrIntoItself, tree.ErrWrongType,
 		dirnode.ErrName, dirnode.ErrMetadata, caps.ErrMustBeReadOnly, caps.ErrMustBeDeepImmutable, caps.ErrMustNotBeUnknownRW,
-		caps.ErrMalformed, caps.ErrUnknownKind, caps.ErrShareCounts, caps.ErrSize, caps.ErrNoCap, caps.ErrWrongKind, client.ErrNotFile,
+		caps.ErrMalformed, caps.ErrUnknownKind, caps.ErrShareCounts, caps.ErrSize, caps.ErrNoCap, caps.ErrWrongKind, client.ErrNotFile, client.ErrRange, mutable.ErrRange,
 	}},
 	{http.StatusServiceUnavailable, "", []error{transfer.ErrUnhappy}},
 	{http.StatusGone, "", []error{transfer.ErrNotEnoughShares, transfer.ErrNoShares}},

@@ -246,7 +246,7 @@ func TestWrongCaps(t *testing.T) {
 		{"GET", "/uri/o.nosuchhandle", "", 404},
 		{"GET", "/uri/" + root + "/" + strings.Repeat("a/", 5000), "", 400},
 		{"PUT", "/uri?private-key=!!", "x", 400},
-		{"PUT", "/uri?private-key=AAAA", "x", 400},
+		{"PUT", "/uri?mutable=true&private-key=AAAA", "x", 400},
 		{"POST", "/uri/" + root + "?t=mkdir&name=a&replace=maybe", "", 400},
 		{"POST", "/uri/" + root + "?t=start-manifest&ophandle=" + strings.Repeat("h", 300), "", 400},
 		{"GET", "/operations/nosuch", "", 404},

@@ -33,35 +33,6 @@ type Price struct {
 	Cost      billing.Credits // of the read that was asked about
 }
 
-// Agreements remember for which areas a person agreed to pay. They are safe for
-// concurrent use.
-type Agreements interface {
-	Has(caps.AreaCode) bool
-	Add(caps.AreaCode) error
-}
-
-// agreedHere remembers as long as it lives.
-type agreedHere struct {
-	mu    sync.Mutex
-	areas map[caps.AreaCode]bool
-}
-
-func (a *agreedHere) Has(c caps.AreaCode) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.areas[c]
-}
-
-func (a *agreedHere) Add(c caps.AreaCode) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.areas == nil {
-		a.areas = map[caps.AreaCode]bool{}
-	}
-	a.areas[c] = true
-	return nil
-}
-
 // moneyError says that a read was not made because it costs money: the limit
 // stood, and it would have gone over it.
 type moneyError struct {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"trunkline/grid/tree/treetest"
 	"trunkline/grid/web"
 	"trunkline/p2p"
+	"trunkline/p2p/durable"
 )
 
 // perRead is what one read across grids costs in these tests.
@@ -250,5 +253,42 @@ func TestPagesAskBeforeACallCosts(t *testing.T) {
 	w.agree(treetest.Area(2))
 	if _, _, body := w.do("GET", "/uri/"+dear+"?t=info", "", html); strings.Contains(body, `action="/agree"`) || !strings.Contains(body, "save=true") || !strings.Contains(body, "0.001") {
 		t.Errorf("after agreeing the page is %s", body)
+	}
+}
+
+// Agreements that are kept in a file outlast the process.
+func TestOpenAgreements(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "agreed.json")
+	a, err := web.OpenAgreements(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := treetest.Area(1), treetest.Area(2)
+	if a.Has(one) {
+		t.Error("it begins with an area")
+	}
+	for range 2 {
+		if err := a.Add(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, err = web.OpenAgreements(path); err != nil || !a.Has(one) || a.Has(two) {
+		t.Errorf("opened again: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := web.OpenAgreements(path); !errors.Is(err, durable.ErrState) {
+		t.Errorf("a damaged file: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Add(two); err == nil || a.Has(two) {
+		t.Errorf("what could not be kept is remembered: %v", err)
 	}
 }

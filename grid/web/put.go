@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -46,10 +48,13 @@ func (a args) privateKey() ([]byte, error) {
 		return nil, nil
 	}
 	der, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
-	if err != nil || len(der) > maxPrivateKey {
-		return nil, badRequest("invalid private-key= argument: it must be the base64 of an RSA-2048 key, PKCS#8 DER")
+	if err == nil && len(der) <= maxPrivateKey {
+		parsed, err := x509.ParsePKCS8PrivateKey(der)
+		if key, ok := parsed.(*rsa.PrivateKey); err == nil && ok && key.N.BitLen() == 2048 {
+			return der, nil
+		}
 	}
-	return der, nil
+	return nil, badRequest("invalid private-key= argument: it must be the base64 of an RSA-2048 key, PKCS#8 DER")
 }
 
 // create stores a new file.

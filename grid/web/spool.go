@@ -79,18 +79,6 @@ func (s *spool) take(ctx context.Context, src io.Reader, want int64, seen func(u
 	return u, nil
 }
 
-// bytes reads all of an upload that has at most limit bytes.
-func (u *upload) bytes(limit int64) ([]byte, error) {
-	if u.size > uint64(limit) { //nolint:gosec // a bound of ours
-		return nil, tooLarge(limit)
-	}
-	b := make([]byte, u.size)
-	if _, err := u.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("reading the upload: %w", err)
-	}
-	return b, nil
-}
-
 // Close lets go of the upload. A nil one may be closed.
 func (u *upload) Close() {
 	if u == nil || u.file == nil {

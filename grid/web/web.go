@@ -38,7 +38,8 @@ type Config struct {
 	Ceiling billing.Credits
 	// CeilingHint is the sentence that says how to set it.
 	CeilingHint string
-	// Agreed remembers for which areas a person agreed to pay. nil: it is
+	// Agreed remembers for which areas a person agreed to pay, such as
+	// what OpenAgreements returns. nil: it is
 	// remembered as long as the Handler lives.
 	Agreed Agreements
 
@@ -116,7 +117,7 @@ func New(c Config) (*Handler, error) {
 		return nil, fmt.Errorf("%w: a limit is negative", ErrConfig)
 	}
 	if c.Agreed == nil {
-		c.Agreed = &agreedHere{}
+		c.Agreed = &agreed{}
 	}
 	if c.CeilingHint == "" {
 		c.CeilingHint = "set a ceiling for the web API in the node's configuration"

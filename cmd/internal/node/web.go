@@ -49,8 +49,13 @@ func (d *daemon) openWeb(ctx context.Context) (url string, err error) {
 		return "", err
 	}
 	d.settle(func() error { c.Close(); return nil })
+	agreed, err := web.OpenAgreements(d.home.path("agreed.json"))
+	if err != nil {
+		l.Close()
+		return "", err
+	}
 	handler, err := web.New(web.Config{
-		Files: c.filesLimited, Price: c.price, Ceiling: ceiling,
+		Files: c.filesLimited, Price: c.price, Ceiling: ceiling, Agreed: agreed,
 		CeilingHint: "set ceiling under [web] in " + d.home.ConfigPath() + " and start the node again",
 		Format:      d.cfg.Client.mutableKind(), Node: c.describe, Logger: d.log, Now: time.Now,
 	})
@@ -113,7 +118,9 @@ func (c *Client) price(_ context.Context, _ caps.Cap, bytes uint64) (web.Price, 
 	if err != nil {
 		return web.Price{}, fmt.Errorf("the grid's tariff: %w", err)
 	}
-	cost, err := t.Value.Cost(bytes, 1)
+	dearest := t.Value
+	dearest.FreeBytes = 0 // they may be used up
+	cost, err := dearest.Cost(bytes, 1)
 	if err != nil {
 		return web.Price{}, err
 	}
