@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,26 +187,31 @@ func boolean(text string) (bool, error) {
 	return false, fmt.Errorf("%w: %q is neither true nor false", ErrNode, text)
 }
 
-// space reads a number of bytes as Tahoe's abbreviated ones: 5GB, 5 GiB, 1e6 is not one.
+// abbreviated is a number of bytes as Tahoe reads it: 5G, 5 GB, 100kib.
+var abbreviated = regexp.MustCompile(`(?i)^(\d+)\s*([kmgtpe]?)(i?)b?$`)
+
+// space reads a number of bytes; none is 0.
 func space(text string) (uint64, error) {
-	t := strings.ToUpper(strings.ReplaceAll(text, " ", ""))
-	if t == "" {
+	if text == "" {
 		return 0, nil
 	}
-	t = strings.TrimSuffix(t, "B")
+	m := abbreviated.FindStringSubmatch(text)
+	if m == nil || m[2] == "" && m[3] != "" {
+		return 0, fmt.Errorf("%w: %q is no number of bytes", ErrNode, text)
+	}
 	base := uint64(1000)
-	if s, ok := strings.CutSuffix(t, "I"); ok {
-		t, base = s, 1024
+	if m[3] != "" {
+		base = 1024
 	}
 	unit := uint64(1)
-	if i := strings.IndexByte("KMGTPE", t[max(len(t)-1, 0):][0]); i >= 0 {
-		t = t[:len(t)-1]
-		for range i + 1 {
-			unit *= base
-		}
+	for range strings.Index(" KMGTPE", strings.ToUpper(m[2])) {
+		unit *= base
 	}
-	v, err := strconv.ParseUint(t, 10, 64)
-	if err != nil || unit != 0 && v > (1<<62)/unit {
+	if m[2] == "" {
+		unit = 1
+	}
+	v, err := strconv.ParseUint(m[1], 10, 64)
+	if err != nil || v > math.MaxInt64/unit {
 		return 0, fmt.Errorf("%w: %q is no number of bytes", ErrNode, text)
 	}
 	return v * unit, nil
