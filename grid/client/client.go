@@ -168,6 +168,20 @@ type PutResult struct {
 	transfer.UploadResult
 }
 
+// reading is how files are read from the home grid's servers.
+func (c *Client) reading() transfer.Config {
+	return transfer.Config{Servers: c.config.Servers(), Logger: c.config.Logger, Now: c.config.Now}
+}
+
+// uploading is how shares are stored on the home grid's servers.
+func (c *Client) uploading(progress func(transfer.Event)) transfer.UploadConfig {
+	return transfer.UploadConfig{
+		K: c.config.K, N: c.config.N, Happy: c.config.Happy, MaxSegment: c.config.MaxSegment,
+		Secret: c.config.Secret, LeaseSecret: c.config.LeaseSecret,
+		Servers: c.config.Uploads(), Progress: progress, Logger: c.config.Logger, Now: c.config.Now,
+	}
+}
+
 // Put stores a file in the home grid. progress may be nil.
 //
 // Errors: ErrNoHome; transfer.Upload's.
@@ -175,11 +189,7 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 	if c.config.Home.IsZero() || c.config.Servers == nil {
 		return PutResult{}, ErrNoHome
 	}
-	result, err := transfer.Upload(ctx, transfer.UploadConfig{
-		K: c.config.K, N: c.config.N, Happy: c.config.Happy, MaxSegment: c.config.MaxSegment,
-		Secret: c.config.Secret, LeaseSecret: c.config.LeaseSecret,
-		Servers: c.config.Uploads(), Progress: progress, Logger: c.config.Logger, Now: c.config.Now,
-	}, src, size)
+	result, err := transfer.Upload(ctx, c.uploading(progress), src, size)
 	if err != nil {
 		return PutResult{}, err
 	}

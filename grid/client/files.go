@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -111,10 +110,11 @@ func (c *Client) Check(ctx context.Context, target caps.Cap, verify, addLease bo
 		}
 		return files.Check(ctx, v, c.checkOptions(verify, addLease))
 	}
-	if _, ok := target.CHKVerify(); !ok {
+	v, ok := target.CHKVerify()
+	if !ok {
 		return transfer.Health{}, fmt.Errorf("%s: %w", target.Kind(), ErrNotFile)
 	}
-	return transfer.Health{}, errors.ErrUnsupported
+	return transfer.Check(ctx, c.reading(), v, c.checkOptions(verify, addLease))
 }
 
 // Repair checks a file and puts back the shares that are missing or corrupt.
@@ -132,10 +132,12 @@ func (c *Client) Repair(ctx context.Context, target caps.Cap, verify, addLease b
 		}
 		return files.Repair(ctx, local, c.checkOptions(verify, addLease))
 	}
-	if _, ok := target.CHKVerify(); !ok {
+	v, ok := target.CHKVerify()
+	if !ok {
 		return before, after, fmt.Errorf("%s: %w", target.Kind(), ErrNotFile)
 	}
-	return before, after, errors.ErrUnsupported
+	result, err := transfer.Repair(ctx, c.reading(), c.uploading(nil), v, c.checkOptions(verify, addLease))
+	return result.Before, result.After, err
 }
 
 func (c *Client) checkOptions(verify, addLease bool) mutable.CheckOptions {

@@ -30,7 +30,7 @@ type localFile interface {
 
 // openLocal opens a file for the shelf.
 func (c *Client) openLocal(ctx context.Context, v caps.CHKVerify) (*transfer.File, error) {
-	return transfer.Open(ctx, transfer.Config{Servers: c.config.Servers(), Logger: c.config.Logger, Now: c.config.Now}, v)
+	return transfer.Open(ctx, c.reading(), v)
 }
 
 // local implements reading.

@@ -18,6 +18,7 @@ import (
 	"trunkline/grid/contact"
 	"trunkline/grid/gateway"
 	"trunkline/grid/longdistance"
+	"trunkline/grid/mutable"
 	"trunkline/grid/transfer"
 	"trunkline/grid/transfer/gridtest"
 	"trunkline/p2p"
@@ -135,7 +136,9 @@ func (g *grid) payee(source longdistance.Source, approver crypto.PrivKey, edit .
 
 func (g *grid) addContact() {
 	g.t.Helper()
-	source := contact.NewSource(contact.Config{Servers: g.transferServers})
+	files, err := mutable.New(mutable.Config{Servers: g.transferServers})
+	must(g.t, err)
+	source := contact.NewSource(contact.Config{Servers: g.transferServers, Mutable: files})
 	g.t.Cleanup(func() { must(g.t, source.Close()) })
 	g.contacts = append(g.contacts, g.payee(source, g.approver))
 }

@@ -141,14 +141,12 @@ func (c *blockChecker) shares(m *pb.Blocks) ([]byte, error) {
 	return nums, nil
 }
 
-// proofLen is how many hashes prove share num's entry of segment i, and how many
-// of them tie the share to the version.
-func (c *blockChecker) proofLen(num, i int) (all, chain int) {
+// hashes is how many of them prove share num's entry of segment i.
+func (c *blockChecker) hashes(num, i int) int {
 	if s := c.receiver.Share(num); s != nil {
-		return len(s.Missing(i)), 0
+		return len(s.Missing(i))
 	}
-	chain = 1 + depthOf(c.h.N)
-	return chain + depthOf(c.h.Segments()), chain
+	return 1 + depthOf(c.h.N) + depthOf(c.h.Segments()) // the first is the root of the share's own tree
 }
 
 func (c *blockChecker) expect(i int, m *pb.FromPayee) (int, error) {
@@ -165,8 +163,10 @@ func (c *blockChecker) expect(i int, m *pb.FromPayee) (int, error) {
 	}
 	n := 0
 	for _, num := range nums {
-		hashes, _ := c.proofLen(int(num), i)
-		n += hashes*hashLen + c.h.EntryLen(i)
+		n += c.hashes(int(num), i)*hashLen + c.h.EntryLen(i)
+	}
+	if uint64(b.GetLength())+uint64(b.GetProof()) != uint64(n) { //nolint:gosec // never negative
+		return 0, fmt.Errorf("segment %d comes with %d bytes of proof, not %d: %w", i, b.GetProof(), n-c.h.PaddedLen(i), p2p.ErrMalformed)
 	}
 	return n, nil
 }
@@ -250,8 +250,7 @@ func (f servedVersion) read(ctx context.Context, first, count int, fn func(i int
 		if (b.Index-first)%forgetEvery == 0 {
 			prover = ssk.NewProver()
 		}
-		message.Index = uint64(b.Index)               //nolint:gosec // never negative
-		message.Length = uint32(f.PaddedLen(b.Index)) //nolint:gosec // at most maxSegment
+		message.Index = uint64(b.Index) //nolint:gosec // never negative
 		message.Shares = message.Shares[:0]
 		data = data[:0]
 		for _, j := range b.order() {
@@ -267,6 +266,8 @@ func (f servedVersion) read(ctx context.Context, first, count int, fn func(i int
 		if len(message.Shares) != f.K {
 			return fmt.Errorf("segment %d came in %d blocks, not %d: %w", b.Index, len(message.Shares), f.K, p2p.ErrInternal)
 		}
+		paid := f.PaddedLen(b.Index)
+		message.Length, message.Proof = uint32(paid), uint32(len(data)-paid) //nolint:gosec // at most maxSegment, and some hashes
 		return fn(b.Index, frame, data)
 	})
 }

@@ -97,6 +97,10 @@ type shelf struct {
 	before func(ctx context.Context, seg int) error
 	// edit changes what is handed out.
 	edit func(s *transfer.Segment)
+	// versions are of mutable files; use says which share's block of a segment
+	// is handed out i-th.
+	versions map[caps.MutableVerify]*changeable
+	use      func(seg, i int) int
 
 	mu     sync.Mutex
 	opened int
@@ -311,9 +315,11 @@ func relay(serving *sync.WaitGroup, payee, payer *memStream, lie func(i int, f f
 			f := frame{m: m}
 			if s := m.GetSegment(); s != nil {
 				f.data = make([]byte, s.GetLength())
-				if payee.ReadData(f.data) != nil {
-					return
-				}
+			} else if m.GetBlocks() != nil {
+				f.data = make([]byte, m.GetBlocks().GetLength()+m.GetBlocks().GetProof())
+			}
+			if payee.ReadData(f.data) != nil {
+				return
 			}
 			for _, f := range lie(i, f) {
 				if payer.SendData(f.m, f.data) != nil {

@@ -829,9 +829,10 @@ type Blocks struct {
 	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// Share numbers, one byte each, as many as are needed, ascending.
 	Shares []byte `protobuf:"bytes,2,opt,name=shares,proto3" json:"shares,omitempty"`
-	// Length of all blocks that follow, in bytes, without salts and proofs: what
-	// is billed.
-	Length        uint32 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	// Length of all blocks that follow, in bytes: what is billed.
+	Length uint32 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	// Length of all hashes and salts that follow, in bytes.
+	Proof         uint32 `protobuf:"varint,4,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,6 +884,13 @@ func (x *Blocks) GetShares() []byte {
 func (x *Blocks) GetLength() uint32 {
 	if x != nil {
 		return x.Length
+	}
+	return 0
+}
+
+func (x *Blocks) GetProof() uint32 {
+	if x != nil {
+		return x.Proof
 	}
 	return 0
 }
@@ -1266,11 +1274,12 @@ const file_grid_longdistance_pb_range_proto_rawDesc = "" +
 	"\aSegment\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05chain\x18\x02 \x01(\fR\x05chain\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\rR\x06length\"N\n" +
+	"\x06length\x18\x03 \x01(\rR\x06length\"d\n" +
 	"\x06Blocks\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06shares\x18\x02 \x01(\fR\x06shares\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\rR\x06length\"}\n" +
+	"\x06length\x18\x03 \x01(\rR\x06length\x12\x14\n" +
+	"\x05proof\x18\x04 \x01(\rR\x05proof\"}\n" +
 	"\aVoucher\x12\x1d\n" +
 	"\n" +
 	"base_bytes\x18\x01 \x01(\x04R\tbaseBytes\x12!\n" +
