@@ -45,6 +45,18 @@ func TestProtocolExample(t *testing.T) {
 		"data":    framed(t, &pb.Answer{Id: 7, Body: &pb.Answer_Data{Data: &pb.Data{Length: 72, Last: true}}}, nil),
 		"refusal": framed(t, &pb.Answer{Id: 7, Body: &pb.Answer_Refusal{Refusal: &pb.Refusal{Failure: failure, Reason: 1}}}, nil),
 		"write":   framed(t, &pb.Request{Id: 9, StorageIndex: si, Body: &pb.Request_Write{Write: &pb.Write{Share: 3, Offset: 16, Length: 5}}}, []byte("hello")),
+		"slot read": framed(t, &pb.Request{Id: 7, StorageIndex: si, Body: &pb.Request_ReadSlot{ReadSlot: &pb.ReadSlot{
+			Ranges: []*pb.SlotRange{{Offset: 0, Length: 57}},
+		}}}, nil),
+		"slot part": framed(t, &pb.Answer{Id: 7, Body: &pb.Answer_SlotPart{SlotPart: &pb.SlotPart{Share: 3, Lengths: []uint64{57}}}}, nil),
+		"slot data": framed(t, &pb.Answer{Id: 7, Body: &pb.Answer_Data{Data: &pb.Data{Length: 57, Last: true}}}, nil),
+		"slot end":  framed(t, &pb.Answer{Id: 7, Body: &pb.Answer_SlotEnd{SlotEnd: &pb.SlotEnd{}}}, nil),
+		"slot share": framed(t, &pb.Request{Id: 9, StorageIndex: si, Body: &pb.Request_SlotShare{SlotShare: &pb.SlotShare{
+			Share: 3, Tests: []*pb.SlotTest{{Offset: 0, Size: 1}},
+		}}}, nil),
+		"slot write": framed(t, &pb.Request{Id: 9, StorageIndex: si, Body: &pb.Request_SlotWrite{SlotWrite: &pb.SlotWrite{Share: 3, Length: 5}}}, []byte("hello")),
+		"slot apply": framed(t, &pb.Request{Id: 9, StorageIndex: si, Body: &pb.Request_SlotApply{SlotApply: &pb.SlotApply{}}}, nil),
+		"applied":    framed(t, &pb.Answer{Id: 9, Body: &pb.Answer_SlotEnd{SlotEnd: &pb.SlotEnd{Applied: true}}}, nil),
 	} {
 		if !bytes.Contains(doc, []byte(hexLines(b))) {
 			t.Errorf("%s is not in PROTOCOL.md:\n%s", name, hexLines(b))
@@ -75,7 +87,7 @@ func TestReasonNumbers(t *testing.T) {
 	for i, err := range []error{
 		storage.ErrNotFound, storage.ErrRange, storage.ErrMutable, storage.ErrNoSpace, storage.ErrReadOnly,
 		storage.ErrIncomplete, storage.ErrConflict, storage.ErrNoUpload, storage.ErrTooMany, storage.ErrFailed,
-		storage.ErrDamaged, storage.ErrInvalid,
+		storage.ErrDamaged, storage.ErrInvalid, storage.ErrEnabler, storage.ErrImmutable,
 	} {
 		if got := storage.TestingOnlyReason(err); got != uint32(i+1) {
 			t.Errorf("%v has number %d, want %d", err, got, i+1)

@@ -260,6 +260,8 @@ func TestTahoeLeaseAdded(t *testing.T) {
 	}
 }
 
+func changed(_ storage.TestWriteResult, err error) error { return err }
+
 // Read-only changes nothing: not a byte, not a time, not a name.
 func TestReadOnlyTouchesNothing(t *testing.T) {
 	t.Parallel()
@@ -287,6 +289,7 @@ func TestReadOnlyTouchesNothing(t *testing.T) {
 			"allocate": err,
 			"lease":    w.remote.AddLease(t.Context(), si, renew, cancel),
 			"advise":   w.remote.Advise(t.Context(), si, c.Share, "bad"),
+			"change":   changed(w.remote.TestWrite(t.Context(), si, storage.TestWrite{Shares: []storage.ShareChange{{Num: c.Share, Truncate: true}}})),
 		} {
 			if !errors.Is(err, storage.ErrReadOnly) {
 				t.Errorf("%s: %v", what, err)

@@ -12,7 +12,8 @@ import (
 )
 
 func identity(t *testing.T, s transfer.Server) {
-	if s.PeerID20() != s.PeerID20() || !bytes.Equal(s.PermutationSeed(), s.PermutationSeed()) || s.Key() != s.Key() {
+	key, id, seed := s.Key(), s.PeerID20(), bytes.Clone(s.PermutationSeed())
+	if s.Key() != key || s.PeerID20() != id || !bytes.Equal(s.PermutationSeed(), seed) {
 		t.Error("the server's names change")
 	}
 	if s.PeerID20() == [20]byte{} {

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"trunkline/caps"
 	"trunkline/grid/storage"
 	"trunkline/grid/transfer"
 )
@@ -421,7 +420,7 @@ func slotAndImmutable(t *testing.T, s transfer.Server) {
 	f := newFile(t, 1000)
 	f.put(t, s, 0)
 	other := sl
-	other.si = caps.StorageIndex(f.si)
+	other.si = f.si
 	if r, err := other.try(t, nil, set(0, absent(), []byte("mutable"))); err == nil && r.Applied {
 		t.Error("an immutable share was written to")
 	}
