@@ -23,10 +23,11 @@ import (
 
 // Config makes a [Client].
 type Config struct {
-	// Home is the area of the grid that the client belongs to; zero: none.
+	// Home is the area of the grid that the client belongs to; zero: none, or,
+	// with Servers, one without an area, such as a grid of Tahoe servers.
 	Home caps.AreaCode
 	// Servers returns the home grid's storage servers, now, such as
-	// (*Fleet).Servers. nil without a home.
+	// (*Fleet).Servers. nil without a home grid.
 	Servers func() []transfer.Server
 	// Uploads returns those among Servers that new immutable files may go to.
 	// nil: all of them.
@@ -186,7 +187,7 @@ func (c *Client) uploading(progress func(transfer.Event)) transfer.UploadConfig 
 //
 // Errors: ErrNoHome; transfer.Upload's.
 func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress func(transfer.Event)) (PutResult, error) {
-	if c.config.Home.IsZero() || c.config.Servers == nil {
+	if c.config.Servers == nil {
 		return PutResult{}, ErrNoHome
 	}
 	result, err := transfer.Upload(ctx, c.uploading(progress), src, size)
@@ -204,8 +205,11 @@ func (c *Client) Put(ctx context.Context, src io.ReaderAt, size uint64, progress
 	return PutResult{Cap: far, UploadResult: result}, nil
 }
 
-// withHome names the home area in a cap.
+// withHome names the home area in a cap, if the home grid has one.
 func (c *Client) withHome(local caps.Cap) (caps.Cap, error) {
+	if c.config.Home.IsZero() {
+		return local, nil
+	}
 	far, err := local.WithAreas(c.config.Home)
 	if err != nil {
 		return caps.Cap{}, fmt.Errorf("naming the home area in the cap: %w", err)

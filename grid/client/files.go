@@ -154,7 +154,7 @@ func (c *Client) atHome(target caps.Cap) error {
 	switch {
 	case len(areas) > 0 && !slices.Contains(areas, c.config.Home):
 		return ErrFar
-	case c.config.Home.IsZero() || c.config.Servers == nil:
+	case c.config.Servers == nil:
 		return ErrNoHome
 	}
 	return nil
@@ -162,7 +162,7 @@ func (c *Client) atHome(target caps.Cap) error {
 
 // mutable returns the home grid's mutable files.
 func (c *Client) mutable() (*mutable.Files, error) {
-	if c.config.Home.IsZero() {
+	if c.config.Servers == nil {
 		return nil, ErrNoHome
 	}
 	if c.config.Mutable == nil {

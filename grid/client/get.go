@@ -171,7 +171,7 @@ func (g *get) literal(data []byte) error {
 func (g *get) run(ctx context.Context, read reading, areas []caps.AreaCode) error {
 	home := g.client.config.Home
 	far := slices.DeleteFunc(slices.Clone(areas), func(a caps.AreaCode) bool { return a == home })
-	if len(areas) == 0 && home.IsZero() {
+	if len(areas) == 0 && home.IsZero() && g.client.config.Servers == nil {
 		return ErrNoArea
 	}
 	if len(areas) == len(far) && len(areas) > 0 {
