@@ -308,3 +308,36 @@ func TestOperations(t *testing.T) {
 	w.get("/operations/h1?output=JSON&release-after-complete=true")
 	w.want(404, "GET", "/operations/h1?output=JSON", "")
 }
+
+// What cannot change has a tag that says so, and is not sent twice; what can, and what is in its cap, has none.
+func TestTags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	file := w.put("/uri", strings.Repeat("x", 100))
+	dir := w.post("/uri?t=mkdir-immutable", `{"x":["filenode",{"ro_uri":"`+file+`"}]}`)
+	index := func(c string) string {
+		si, _ := w.cap(c).StorageIndex()
+		return si.String()
+	}
+	for path, want := range map[string]string{
+		"/uri/" + file:                                   index(file) + "-",
+		"/uri/" + file + "?t=json":                       index(file) + "-json",
+		"/uri/" + dir + "?t=json":                        "DIR:" + index(dir) + "-json",
+		"/uri/" + dir + "?t=uri":                         "DIR:" + index(dir) + "-uri",
+		"/uri/" + dir + "/x":                             index(file) + "-",
+		"/uri/URI:LIT:nbuq":                              "",
+		"/uri/" + w.put("/uri?mutable=true", "x"):        "",
+		"/uri/" + w.post("/uri?t=mkdir", "") + "?t=json": "",
+	} {
+		_, h, _ := w.do("GET", path, "", nil)
+		if got := h.Get("ETag"); got != want {
+			t.Errorf("%.40s…: the tag is %q, want %q", path, got, want)
+		}
+		if want == "" {
+			continue
+		}
+		if status, _, body := w.do("GET", path, "", map[string]string{"If-None-Match": `"other", ` + want}); status != 304 || body != "" {
+			t.Errorf("%.40s…: status %d for what the client has", path, status)
+		}
+	}
+}
