@@ -33,6 +33,8 @@ type call struct {
 	check    checker
 	next     int // segments that the running request will still bring
 	end      int
+	got      uint64 // billed bytes that were verified
+	again    uint64 // requests on a stream that had one
 	attempts []Attempt
 }
 
@@ -209,10 +211,20 @@ func (c *call) read(ctx context.Context, first, count int, fn func(piece) error)
 func (c *call) ask(ctx context.Context, next, end int) error {
 	r := c.req
 	r.Offset, r.Length = c.about.span(next, end-next)
+	if t := c.talk; t != nil && c.next < c.end {
+		c.abort(ctx)
+		c.worked = true
+	}
+	r.before.Bytes = c.got
 	if t := c.talk; t != nil {
-		if c.next < c.end {
-			c.abort(ctx)
-		} else if err := c.askSame(ctx, t, r); err == nil || ctx.Err() != nil {
+		c.again++ // one look-up more; another payee in its place is none
+		r.before.Lookups = c.again
+		if t.tab != nil {
+			if err := withinLimit(t.tab.tariff.Value, r, bill(c.about, next, end-next)); err != nil {
+				return err
+			}
+		}
+		if err := c.askSame(ctx, t, r); err == nil || ctx.Err() != nil {
 			return err
 		}
 		c.worked = true
@@ -361,6 +373,7 @@ func (c *call) receive(ctx context.Context, t *talk, pieces chan<- piece, quit <
 		}
 		p.buf = buf
 		c.next++
+		c.got += uint64(due) //nolint:gosec // a length
 		// What is verified is counted, and what is counted is delivered, also if
 		// the payee is gone by now.
 		var unpaid error

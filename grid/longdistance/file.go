@@ -76,6 +76,10 @@ type Request struct {
 	// Payer is the key that asks: the remote end of the stream it came in
 	// on. Payers leave it zero.
 	Payer caps.PublicKey
+
+	// before is what the payer got by earlier requests for the same file, and
+	// holds against MaxCredits with this one.
+	before billing.Mark
 }
 
 // Validate checks the bounds of every field. Its errors match

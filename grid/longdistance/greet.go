@@ -95,22 +95,19 @@ func affordable(t billing.Tariff, r Request) error {
 	return withinLimit(t, r, r.least())
 }
 
-// withinLimit holds what bytes cost against the request's own limit.
+// withinLimit holds what bytes cost, with a look-up and what came before, against
+// the request's own limit.
 func withinLimit(t billing.Tariff, r Request, bytes uint64) error {
 	if r.MaxCredits == 0 {
 		return nil
 	}
-	cost, err := priceOf(t, bytes)
+	bytes += r.before.Bytes
+	t.FreeBytes = 0 // at most
+	cost, err := t.Cost(bytes, 1+r.before.Lookups)
 	if err != nil || cost > r.MaxCredits {
 		return tooDear(t, bytes, cost, r.MaxCredits)
 	}
 	return nil
-}
-
-// priceOf is what bytes and one look-up cost at most: without free bytes.
-func priceOf(t billing.Tariff, bytes uint64) (billing.Credits, error) {
-	t.FreeBytes = 0
-	return t.Cost(bytes, 1)
 }
 
 func tooDear(t billing.Tariff, bytes uint64, cost, limit billing.Credits) error {

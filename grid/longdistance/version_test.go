@@ -497,7 +497,27 @@ func TestVersionTooDear(t *testing.T) {
 			t.Errorf("with a limit of %v: %v", tt.most, err)
 		}
 	}
+	// What comes in two requests is held against the limit together.
+	cost, err = w.tariff.Value.Cost(c.padded(0, math.MaxUint64), 2)
+	must(t, err)
+	for _, tt := range []struct {
+		most billing.Credits
+		want error
+	}{{cost - 1, p2p.ErrRefused}, {cost, nil}} {
+		r.MaxCredits, r.Length = tt.most, 1
+		f, err := p.OpenMutable(t.Context(), longdistance.NewRoute(y.offer()), r)
+		must(t, err)
+		nothing := func(longdistance.Blocks) error { return nil }
+		must(t, f.ReadBlocks(t.Context(), 0, 1, nothing))
+		if err := f.ReadBlocks(t.Context(), 1, 7, nothing); !errors.Is(err, tt.want) {
+			t.Errorf("in two requests with a limit of %v: %v", tt.most, err)
+		}
+		must(t, f.Close())
+	}
 	must(t, p.Close())
+	cost, err = w.tariff.Value.Cost(c.padded(0, math.MaxUint64), 1)
+	must(t, err)
+	r.Length = math.MaxUint64
 	// A payee that does not care is left before anything is signed.
 	r.MaxCredits = 0
 	careless := w.addPayee(newShelf().putVersion(c))
