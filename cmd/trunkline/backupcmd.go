@@ -33,8 +33,8 @@ an earlier backup sent is not sent again while its size and times stay the same;
 and its leases are renewed. What was sent is remembered in private/backupdb.sqlite of the node directory, in
 Tahoe-LAFS's form.
 
-Symbolic links, devices, and what can't be read are told and left out, and the exit code is 4. Patterns are the
-shell's; one with a slash is of paths below FOLDER, one without is of names anywhere.`,
+Symbolic links, devices, and what can't be read are told and left out, and the exit code is 4. Patterns
+are the shell's; one with a slash is of paths below FOLDER, one without is of names anywhere.`,
 		Example: "  trunkline backup ~/documents home:documents\n" +
 			"  trunkline backup --exclude '*.o' --exclude-vcs ~/src home:src\n" +
 			"  trunkline backup --dry-run ~/documents home:documents",

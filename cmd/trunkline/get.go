@@ -30,8 +30,11 @@ func (a *app) getCmd() *cobra.Command {
 long-distance cap of another area through your grid's gateway. Without a home grid only toll-free
 grids can be read. Every byte is verified before it is written.
 
-The file goes to standard output, or to FILE, which appears only when it is whole. ` + aboutPlaces + `
-A cap is a password: give it on standard input or with --cap-file. Without WHERE it is read from standard input.`,
+The file goes to standard output, or to FILE, which appears only when it is whole.
+` + aboutPlaces + `
+
+A cap is a password: give it on standard input or with --cap-file. Without WHERE it is read from
+standard input.`,
 		Example: "  trunkline get - -o thesis.pdf < thesis.cap\n" +
 			"  trunkline get docs:thesis.pdf thesis.pdf\n" +
 			"  trunkline get --cap-file talk.cap | mpv -\n" +

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -121,6 +122,36 @@ func (s *session) atHome(c caps.Cap) bool {
 		}
 	}
 	return len(areas) == 0
+}
+
+func (a *app) gcCmd() *cobra.Command {
+	var in node.CollectRequest
+	cmd := &cobra.Command{
+		Use:     "gc",
+		Short:   "Remove shares whose leases have all ended",
+		GroupID: "keep",
+		Long: `Remove from this storage server the shares all of whose leases ended before the grace time: that nobody has
+renewed for 31 days and the grace. Nothing is ever removed by itself; run it by hand or from a timer. It
+works in a server's directory, whether the server runs or not. Tell the grid's members to run
+"trunkline lease renew" now and then before you begin with it.`,
+		Example: "  trunkline gc --dry-run\n  trunkline gc --grace 1440h",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(a, cmd, "gc", in, func(w io.Writer, out node.Collected) {
+				verb := "removed"
+				if in.DryRun {
+					verb = "would remove"
+					for _, s := range out.Shares {
+						fmt.Fprintf(w, "%s %d: %d bytes, no lease since %s\n", s.Index, s.Share, s.Bytes, when(s.Ended))
+					}
+				}
+				fmt.Fprintf(w, "%s %d shares of %d bytes\n", verb, len(out.Shares)+out.More, out.Bytes)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&in.DryRun, "dry-run", false, "only list what would be removed")
+	cmd.Flags().DurationVar(&in.Grace, "grace", 30*24*time.Hour, "keep shares for so long after their last lease ended")
+	return cmd
 }
 
 func (a *app) tahoeDirCmd() *cobra.Command {

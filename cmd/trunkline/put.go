@@ -148,7 +148,8 @@ func (p putting) link(to alias.Location, name string) error {
 	if err != nil {
 		return err
 	}
-	if found && n.Type() == tree.TypeDirectory || to.Slash {
+	// The cap of a file by itself ends in nothing, and means the file.
+	if found && n.Type() == tree.TypeDirectory || to.Slash && (len(to.Path) > 0 || !found) {
 		if name == "" {
 			return &usageError{cmd: p.cmd.CommandPath(), err: fmt.Errorf("%s is a directory; say what the file is to be called there", to)}
 		}

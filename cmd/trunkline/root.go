@@ -64,7 +64,7 @@ func (a *app) root() *cobra.Command {
 		a.tahoeDirCmd(),
 		a.putCmd(), a.getCmd(), a.lsCmd(), a.cpCmd(), a.capCmd(),
 		a.mkdirCmd(), a.mvCmd(), a.lnCmd(), a.rmCmd(), a.createAliasCmd(), a.addAliasCmd(), a.listAliasesCmd(),
-		a.checkCmd(), a.repairCmd(), a.deepCheckCmd(), a.manifestCmd(), a.statsCmd(), a.backupCmd(), a.leaseCmd(),
+		a.checkCmd(), a.repairCmd(), a.deepCheckCmd(), a.manifestCmd(), a.statsCmd(), a.backupCmd(), a.leaseCmd(), a.gcCmd(),
 		a.gridCmd(), a.areaCmd(), a.billCmd(), a.clearinghouseCmd(), a.exitCodesCmd(),
 	)
 	wrapArgs(root)

@@ -259,8 +259,11 @@ func (c *Client) approvals() (*account.Approvals, error) {
 	}), nil
 }
 
-// secret reads a secret of the client's, making one of 32 bytes at the first use. One that was taken over from a
-// Tahoe-LAFS node may be of another length.
+// convergence names the secret that equal files get equal caps by.
+const convergence = "convergence"
+
+// secret reads a secret of the client's, making one of 32 bytes at the first use. A convergence secret that was taken
+// over from a Tahoe-LAFS node may be of another length.
 func (h Home) secret(name string) ([]byte, error) {
 	path := h.path(name + ".secret")
 	raw, err := durable.ReadSecret(path, 256)
@@ -273,8 +276,8 @@ func (h Home) secret(name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the %s secret: %w", name, err)
 	}
 	b, err := caps.DecodeBase32(string(trimNewline(raw)))
-	if err != nil || len(b) == 0 {
-		return nil, fmt.Errorf("reading the %s secret: %s is damaged; it should hold base32 characters", name, path)
+	if err != nil || len(b) == 0 || name != convergence && len(b) != 32 {
+		return nil, fmt.Errorf("reading the %s secret: %s is damaged; it should hold 52 base32 characters", name, path)
 	}
 	return b, nil
 }

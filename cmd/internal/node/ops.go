@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -97,6 +96,8 @@ func wrongNode(cfg Config, name string) error {
 		whose = "a grid's manager"
 	case "clearinghouse":
 		whose = "a clearinghouse"
+	case "gc":
+		whose = "a storage server"
 	}
 	return fmt.Errorf("%w: it is for %s, and this node's roles are %v", ErrWrongNode, whose, cfg.Roles)
 }
@@ -108,6 +109,8 @@ func (c Config) answers(name string) bool {
 		return c.Has(RoleManager)
 	case "clearinghouse":
 		return c.Has(RoleClearinghouse)
+	case "gc":
+		return c.Has(RoleServer)
 	case "bill":
 		return c.Has(RoleManager) || c.Has(RoleClearinghouse) || c.Has(RoleGateway) || c.Has(RoleContact)
 	}
@@ -348,26 +351,30 @@ func Ask(ctx context.Context, h Home, name string, in, out any) error {
 	defer unlock()
 	ops := Ops{}
 	silent := slog.New(slog.DiscardHandler)
-	var books io.Closer
+	var done func() error
 	switch {
+	case name == "gc":
+		if done, err = h.openStoreOps(cfg, ops); err != nil {
+			return err
+		}
 	case cfg.Has(RoleManager):
 		m, err := manager.Open(ctx, manager.Config{Dir: h.path("manager"), Now: time.Now, Logger: silent})
 		if err != nil {
 			return err
 		}
 		ops.manager(m)
-		books = m
+		done = m.Close
 	case cfg.Has(RoleClearinghouse):
 		c, err := clearinghouse.Open(ctx, clearinghouse.Config{Dir: h.path("clearinghouse"), Now: time.Now, Logger: silent})
 		if err != nil {
 			return err
 		}
 		ops.clearinghouse(c)
-		books = c
+		done = c.Close
 	default:
 		return down
 	}
-	defer books.Close()
+	defer func() { _ = done() }()
 	f, ok := ops[name]
 	if !ok {
 		return fmt.Errorf("%w: %q needs it", down, name)

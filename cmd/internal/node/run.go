@@ -323,6 +323,7 @@ func (d *daemon) openServer(ctx context.Context) error {
 		return err
 	}
 	d.stop(store.Close)
+	d.ops.store(store)
 	storage.NewServer(store, func(peer caps.PublicKey) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), newcomerWait)
 		defer cancel()

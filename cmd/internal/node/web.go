@@ -43,7 +43,7 @@ func (d *daemon) openWeb(ctx context.Context) (url string, err error) {
 		return "", fmt.Errorf("%w: web.listen: %w", ErrConfig, err)
 	}
 	url = "http://" + l.Addr().String() + "/"
-	c, err := OpenClient(ctx, d.home, ClientOptions{Stay: true, Logger: d.log})
+	c, err := OpenClient(ctx, d.home, ClientOptions{Stay: true, Keys: readyKeys, Logger: d.log})
 	if err != nil {
 		l.Close()
 		return "", err
