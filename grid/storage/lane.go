@@ -156,10 +156,7 @@ func (l *lane) send(ctx context.Context, r *pb.Request, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	stalled := time.AfterFunc(l.timeout, l.stream.Reset)
-	defer stalled.Stop()
-	stop := context.AfterFunc(ctx, func() { stalled.Reset(cancelGrace) })
-	defer stop()
+	defer l.deadline(ctx)()
 	if err := l.stream.SendData(r, data); err != nil {
 		if ctx.Err() != nil {
 			l.fail(errors.New("a request was given up while it was being sent"))
@@ -169,6 +166,27 @@ func (l *lane) send(ctx context.Context, r *pb.Request, data []byte) error {
 		return l.ended()
 	}
 	return nil
+}
+
+// deadline resets the stream if what is being sent now is not through in time. The result ends it.
+func (l *lane) deadline(ctx context.Context) (sent func()) {
+	stalled := time.AfterFunc(l.timeout, l.stream.Reset)
+	var mu sync.Mutex
+	over := false
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over { // else the timer would start anew, for a stream on which others send
+			stalled.Reset(cancelGrace)
+		}
+	})
+	return func() {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		stalled.Stop()
+	}
 }
 
 // ended is why the lane is dead, once its stream is.
