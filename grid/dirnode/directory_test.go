@@ -163,6 +163,13 @@ func TestTwins(t *testing.T) {
 	if len(mustPack(t, d)) != len(contents) {
 		t.Error("one was lost though nobody changed it")
 	}
+	set := mustParse(t, []byte(contents), writer())
+	if err := set.Set("a\u0301", child(1), nil, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustPack(t, set); strings.Contains(string(got), "a\u0301") || strings.Count(string(got), "\u00e1") != 1 {
+		t.Error("one of them stays beside what was set")
+	}
 	if ok, err := d.Remove("\u00e1"); !ok || err != nil || d.Has("a\u0301") {
 		t.Errorf("the earlier is there again when the later is removed: %v", err)
 	}
@@ -243,6 +250,22 @@ func TestSetRefused(t *testing.T) {
 	}
 	if _, err := dirnode.New(dirnode.Options{}).Remove("x"); !errors.Is(err, dirnode.ErrReadOnly) {
 		t.Errorf("removing without the write key: %v", err)
+	}
+}
+
+// TestPadding: old writers filled caps up with spaces, or wrote spaces for none.
+func TestPadding(t *testing.T) {
+	t.Parallel()
+	o := writer()
+	write := child(1).Write
+	sealed := func(text string) string { return string(dirnode.SealWriteCap(*o.Write, text)) }
+	contents := netstrings(netstrings("both", "URI:LIT:ey   ", sealed(write.Text()+"  "), "{}")) + netstrings(netstrings("none", "URI:LIT:ey   ", sealed("   "), "{}"))
+	d := mustParse(t, []byte(contents), o)
+	if e, err := d.Get("both"); err != nil || !e.Pair.Write.Equal(write) {
+		t.Errorf("a write cap with spaces is %v, %v", e.Pair, err)
+	}
+	if e, err := d.Get("none"); err != nil || !e.Pair.Write.IsZero() || e.Pair.Read.Text() != "URI:LIT:ey" {
+		t.Errorf("a read cap with spaces is %v, %v", e.Pair, err)
 	}
 }
 

@@ -270,13 +270,14 @@ func TestGridTree(t *testing.T) {
 	}
 	var stats tree.Stats
 	var paths []string
-	w := stats.Walker()
-	count := w.Node
-	w.Node = func(v tree.Visit) error {
+	err = m.DeepCheck(ctx, root, tree.CheckOptions{Verify: true}, func(v tree.Visit, c tree.Checked, err error) error {
 		paths = append(paths, strings.Join(v.Path, "/"))
-		return count(v)
-	}
-	if err := m.Walk(ctx, root, w); err != nil {
+		if err != nil || !c.Literal && !c.Before.Healthy() {
+			t.Errorf("%q: %s, %v", v.Path, c.Before.Summary(), err)
+		}
+		return nil
+	}, stats.Walker())
+	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "walked", paths, []string{"", "again", "again/file", "again/fixed", "again/x", "again/x/b"})

@@ -249,3 +249,17 @@ func (n namingFiles) CreateMutable(ctx context.Context, kind caps.Kind, key []by
 	}
 	return c.WithAreas(n.Home())
 }
+
+// countingFiles count the bytes that are asked for.
+type countingFiles struct {
+	tree.Files
+	bytes *uint64
+}
+
+func (f countingFiles) Read(ctx context.Context, c caps.Cap, begin func(uint64) (uint64, uint64, io.Writer, error)) error {
+	return f.Files.Read(ctx, c, func(size uint64) (uint64, uint64, io.Writer, error) {
+		offset, length, w, err := begin(size)
+		*f.bytes += length
+		return offset, length, w, err
+	})
+}

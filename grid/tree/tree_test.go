@@ -93,8 +93,10 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	m := newMember(t)
 	dir := m.raw(strings.Repeat("x", dirnode.MaxContents+1))
-	if _, err := m.List(t.Context(), dir); !errors.Is(err, tree.ErrTooLarge) {
-		t.Errorf("listing: %v", err)
+	read := uint64(0)
+	counting := tree.New(tree.Config{Files: countingFiles{m.files, &read}})
+	if _, err := counting.List(t.Context(), dir); !errors.Is(err, tree.ErrTooLarge) || read != 0 {
+		t.Errorf("listing: %d bytes were asked for, %v", read, err)
 	}
 	if _, err := m.Link(t.Context(), dir, to("x", m.put("x")), tree.ReplaceAlways); !errors.Is(err, tree.ErrTooLarge) {
 		t.Errorf("linking: %v", err)

@@ -317,7 +317,7 @@ func (s suite) cancelled() {
 }
 
 func (s suite) check() {
-	for _, c := range []caps.Cap{s.mutable(caps.KindSDMF, "abc"), s.mutable(caps.KindMDMF, "abc")} {
+	for _, c := range []caps.Cap{s.mutable(caps.KindSDMF, "abc"), s.mutable(caps.KindMDMF, "abc"), s.put(text(1000))} {
 		for _, verify := range []bool{false, true} {
 			h, err := s.Check(s.Context(), c, verify, true)
 			if err != nil || !h.Healthy() || h.Cap.IsZero() {
