@@ -130,11 +130,9 @@ func Run(ctx context.Context, c Config, folder string, root caps.Cap, path []str
 		return b.report, err
 	}
 	snapshot := tree.NodeOf(top).Pair
-	name := c.Now().UTC().Format("2006-01-02_15:04:05Z")
-	if _, err := c.Tree.Link(ctx, archives.Cap(), tree.NewChild{Name: name, Pair: snapshot}, tree.ReplaceNever); err != nil {
+	if b.report.Archive, err = b.archive(ctx, archives.Cap(), snapshot); err != nil {
 		return b.report, fmt.Errorf("linking the snapshot: %w", err)
 	}
-	b.report.Archive = name
 	target, err := c.Tree.Resolve(ctx, root, path)
 	if err == nil {
 		_, err = c.Tree.Link(ctx, target.Cap(), tree.NewChild{Name: "Latest", Pair: snapshot}, tree.ReplaceAlways)
@@ -143,6 +141,25 @@ func Run(ctx context.Context, c Config, folder string, root caps.Cap, path []str
 		return b.report, fmt.Errorf("linking the snapshot as Latest: %w", err)
 	}
 	return b.report, nil
+}
+
+// sameSecond is how many snapshots of one second find a name.
+const sameSecond = 100
+
+// archive links the snapshot under the time, and a number if there is another of that second.
+func (b *backup) archive(ctx context.Context, archives caps.Cap, snapshot caps.Pair) (name string, err error) {
+	second := b.Now().UTC().Format("2006-01-02_15:04:05Z")
+	for i := range sameSecond {
+		name = second
+		if i > 0 {
+			name = fmt.Sprintf("%s-%d", second, i+1)
+		}
+		_, err = b.Tree.Link(ctx, archives, tree.NewChild{Name: name, Pair: snapshot}, tree.ReplaceNever)
+		if !errors.Is(err, tree.ErrExists) {
+			return name, err
+		}
+	}
+	return name, err
 }
 
 type backup struct {
