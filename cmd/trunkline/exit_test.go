@@ -176,6 +176,8 @@ func TestSentence(t *testing.T) {
 		"subject":          {"area k51…a: area k51…a charges 3", "area k51…a charges 3"},
 		"subject_key":      {"12D3KooW…abcdef: peer 12D3KooWxyzabcdef is unreachable", "peer 12D3KooWxyzabcdef is unreachable"},
 		"other_key":        {"12D3KooW…abcdef: peer 12D3KooWxyz is unreachable", "12D3KooW…abcdef: peer 12D3KooWxyz is unreachable"},
+		"name_again":       {`docs:a/b: "b": no such file or directory`, "docs:a/b: no such file or directory"},
+		"other_name":       {`docs:a/b: "a": not a directory`, `docs:a/b: "a": not a directory`},
 		"cap":              {`open URI:CHK:abc:def:3:10:5: no such file`, "open URI:…: no such file"},
 		"cap_quoted":       {`unknown command "URI:DIR2-RO:abc:def"`, `unknown command "URI:…"`},
 		"cap_encoded":      {`bad URI%3ACHK%3Aabc`, `bad URI%3A…`},

@@ -82,7 +82,7 @@ func healthOf(path string, n tree.Node, c tree.Checked, err error) healthInfo {
 // line is the result in one line.
 func (i healthInfo) line() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: ", i.Path)
+	fmt.Fprintf(&b, "%s: ", strings.TrimSuffix(i.Path, ":"))
 	shares := fmt.Sprintf("%d of %d shares on %d servers, any %d of them give it back", i.Good, i.Expected, i.Servers, i.Needed)
 	switch {
 	case i.Error != "" && !i.Repaired:
@@ -133,8 +133,8 @@ var (
 	errUnrecoverable = errors.New("can't be read now")
 )
 
-// verdict is the error for what checks found, the worst of them.
-func verdict(list []healthInfo) error {
+// verdict is the error for what total checks found, the worst of them. list has at least all that is not well.
+func verdict(list []healthInfo, total int) error {
 	bad, lost := 0, 0
 	for _, i := range list {
 		switch {
@@ -147,9 +147,9 @@ func verdict(list []healthInfo) error {
 	}
 	switch {
 	case lost > 0:
-		return fmt.Errorf("%w: %d of %d", errUnrecoverable, lost, len(list))
+		return fmt.Errorf("%w: %d of %d", errUnrecoverable, lost, total)
 	case bad > 0:
-		return fmt.Errorf("%w: %d of %d", errUnhealthy, bad, len(list))
+		return fmt.Errorf("%w: %d of %d", errUnhealthy, bad, total)
 	}
 	return nil
 }
@@ -233,7 +233,7 @@ func (a *app) healthCmd(cmd *cobra.Command, repair bool) *cobra.Command {
 		}); err != nil {
 			return err
 		}
-		return verdict(list)
+		return verdict(list, len(list))
 	}
 	where.add(cmd.Flags())
 	flags.add(cmd.Flags())
@@ -281,7 +281,7 @@ missing or damaged, 5 if something can't be read now.
 			if err := a.print(out, func(w io.Writer) { out.write(w) }); err != nil {
 				return err
 			}
-			return verdict(bad)
+			return verdict(bad, out.Checked+len(out.Unreadable))
 		},
 	}
 	where.add(cmd.Flags())

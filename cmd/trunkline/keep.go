@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,13 +66,14 @@ servers of your grid collect what nobody has a lease on.
 					return err
 				}
 			}
-			out, bad := []renewed{}, []healthInfo{}
+			out, bad, total := []renewed{}, []healthInfo{}, 0
 			for _, l := range places {
 				info, more, err := s.deepCheck(cmd.Context(), l, tree.CheckOptions{AddLease: true}, "renew "+l.String())
 				if err != nil {
 					return err
 				}
 				out, bad = append(out, renewed{l.String(), info}), append(bad, more...)
+				total += info.Checked + len(info.Unreadable)
 			}
 			if err := a.print(out, func(w io.Writer) {
 				for _, r := range out {
@@ -81,12 +83,12 @@ servers of your grid collect what nobody has a lease on.
 					for _, text := range r.Unreadable {
 						fmt.Fprintln(w, text)
 					}
-					fmt.Fprintf(w, "%s: leases of %d files and directories renewed, %d of them healthy\n", r.Path, r.Checked, r.Healthy)
+					fmt.Fprintf(w, "%s: leases of %d files and directories renewed, %d of them healthy\n", strings.TrimSuffix(r.Path, ":"), r.Checked, r.Healthy)
 				}
 			}); err != nil {
 				return err
 			}
-			return verdict(bad)
+			return verdict(bad, total)
 		},
 	}
 	where.add(cmd.Flags())

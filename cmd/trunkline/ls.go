@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -21,7 +22,6 @@ type entryInfo struct {
 	Size     *uint64    `json:"size,omitempty"`
 	Mutable  *bool      `json:"mutable,omitempty"`
 	Writable bool       `json:"writable"`
-	Area     []string   `json:"areas,omitempty"`
 	Created  *time.Time `json:"created,omitempty"`
 	Modified *time.Time `json:"modified,omitempty"`
 	Cap      string     `json:"cap,omitempty"`
@@ -36,18 +36,18 @@ type listing struct {
 // capsShown says which caps a listing has.
 type capsShown struct{ caps, readOnly bool }
 
-func (c capsShown) of(n tree.Node) string {
+func (s *session) shownCap(n tree.Node, show capsShown) string {
 	switch {
-	case c.readOnly:
-		return n.ReadCap().Text()
-	case c.caps:
-		return n.Cap().Text()
+	case show.readOnly:
+		return s.farText(n.ReadCap())
+	case show.caps:
+		return s.farText(n.Cap())
 	}
 	return ""
 }
 
-func entryOf(name string, n tree.Node, show capsShown) entryInfo {
-	e := entryInfo{Name: name, Type: string(n.Type()), Writable: !n.WriteCap().IsZero(), Cap: show.of(n)}
+func (s *session) entry(name string, n tree.Node, show capsShown) entryInfo {
+	e := entryInfo{Name: name, Type: string(n.Type()), Writable: !n.WriteCap().IsZero(), Cap: s.shownCap(n, show)}
 	if size, ok := n.Size(); ok && n.Type() == tree.TypeFile {
 		e.Size = &size
 	}
@@ -59,8 +59,23 @@ func entryOf(name string, n tree.Node, show capsShown) entryInfo {
 	}
 	if t, ok := n.Metadata.Modified(); ok {
 		e.Modified = &t
+	} else if t, ok := backedUp(n); ok {
+		e.Modified = &t
 	}
 	return e
+}
+
+// backedUp is when a file of a snapshot was changed, which backups note in place of when it was linked.
+func backedUp(n tree.Node) (t time.Time, ok bool) {
+	raw, ok := n.Metadata.Get("mtime")
+	if !ok {
+		return t, false
+	}
+	var seconds float64
+	if json.Unmarshal(raw, &seconds) != nil || seconds < 0 || seconds > 1<<40 {
+		return t, false
+	}
+	return time.Unix(int64(seconds), 0), true
 }
 
 func (e entryInfo) shown() string {
@@ -114,7 +129,7 @@ size in bytes, and since when it is linked there. Caps are passwords and are sho
 			if err != nil {
 				return err
 			}
-			out := listing{entryInfo: entryOf(l.Name(), n, show)}
+			out := listing{entryInfo: s.entry(l.Name(), n, show)}
 			if n.Type() != tree.TypeDirectory {
 				return a.print(out, func(w io.Writer) { writeEntries(w, []entryInfo{out.entryInfo}, long, show) })
 			}
@@ -124,7 +139,7 @@ size in bytes, and since when it is linked there. Caps are passwords and are sho
 			}
 			out.Children, out.Malformed = make([]entryInfo, len(dir.Children)), dir.Malformed
 			for i, c := range dir.Children {
-				out.Children[i] = entryOf(c.Name, c.Node, show)
+				out.Children[i] = s.entry(c.Name, c.Node, show)
 			}
 			for _, name := range dir.Malformed {
 				a.warn(fmt.Sprintf("the entry %s can't be used and is left as it is", names.Show(name)))
@@ -207,7 +222,8 @@ and repair.`,
 			if c.IsZero() {
 				return at(l, caps.ErrNoCap)
 			}
-			return a.print(map[string]string{"cap": c.Text()}, func(w io.Writer) { fmt.Fprintln(w, c.Text()) })
+			text := s.farText(c)
+			return a.print(map[string]string{"cap": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
 		},
 	}
 	where.add(cmd.Flags())

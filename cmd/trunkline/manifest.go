@@ -82,7 +82,7 @@ keep it, and the path. --verify-caps lists what somebody needs who is to check a
 			w := out.Stats.Walker()
 			node := w.Node
 			w.Node = func(v tree.Visit) error {
-				e := manifestEntry{Path: v.Path, Type: string(v.Node.Type()), Cap: show.of(v.Node)}
+				e := manifestEntry{Path: v.Path, Type: string(v.Node.Type()), Cap: s.shownCap(v.Node, show)}
 				if e.Path == nil {
 					e.Path = []string{}
 				}
@@ -91,7 +91,7 @@ keep it, and the path. --verify-caps lists what somebody needs who is to check a
 						e.Index = si.String()
 					}
 					if verify {
-						e.Verify = c.Text()
+						e.Verify = s.farText(c)
 					}
 				}
 				out.Entries = append(out.Entries, e)
@@ -118,7 +118,11 @@ keep it, and the path. --verify-caps lists what somebody needs who is to check a
 					if first == "" {
 						first = "-"
 					}
-					fmt.Fprintf(w, "%s %s\n", first, names.Path(e.Path))
+					path := names.Path(e.Path)
+					if path == "" {
+						path = "."
+					}
+					fmt.Fprintf(w, "%s %s\n", first, path)
 				}
 			})
 			if err != nil {

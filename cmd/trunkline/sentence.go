@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +26,7 @@ func sentence(text string) string {
 		n := len(kept)
 		switch {
 		case slices.Contains(kept, p), !bare && (isMachinery(p) || verdict):
+		case n > 0 && quotesEnd(p, kept[n-1]):
 		case n > 0 && tellsOf(p, kept[n-1]):
 			kept[n-1] = p
 		case p == peerAnswered && answered:
@@ -45,6 +47,12 @@ func sentence(text string) string {
 		text += fmt.Sprintf("; and %d more", 1+strings.Count(others, "\n"))
 	}
 	return text
+}
+
+// quotesEnd tells whether a part only repeats the last name of the path before it: docs:a/b, then "b".
+func quotesEnd(part, path string) bool {
+	name, err := strconv.Unquote(part)
+	return err == nil && (strings.HasSuffix(path, "/"+name) || strings.HasSuffix(path, ":"+name))
 }
 
 // tellsOf tells whether a part says itself whom it is about: "area x charges 3" after "area x", "peer 12D3KooWabc is

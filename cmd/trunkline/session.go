@@ -192,3 +192,15 @@ func parseFormat(text string) (caps.Kind, error) {
 	}
 	return caps.KindUnknown, &usageError{err: fmt.Errorf("--format %q: want sdmf or mdmf", text)}
 }
+
+// farText is a cap as others are given it: with the home grid's area, so that it opens from anywhere.
+func (s *session) farText(c caps.Cap) string {
+	home := s.tree.Files().Home()
+	if _, literal := c.Literal(); c.IsZero() || c.IsLongDistance() || home.IsZero() || literal {
+		return c.Text()
+	}
+	if far, err := c.WithAreas(home); err == nil {
+		return far.Text()
+	}
+	return c.Text() // of an unknown kind
+}
