@@ -217,6 +217,8 @@ func (a *app) gridApproveCmd() *cobra.Command {
 	in := node.MemberRequest{}
 	cmd := &cobra.Command{
 		Use: "approve KEY", Short: "Make a key a member, or change its roles", Args: cobra.ExactArgs(1),
+		Long: `Make a key a member, or change its roles. A server that goes on with the shares of a Tahoe-LAFS node keeps that
+node's id, which "join --tahoe-node" prints: with --node-id its clients can go on changing mutable files there.`,
 		Example: "  trunkline grid approve 12D3KooW… --role server --name attic",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Who = args[0]
@@ -227,6 +229,7 @@ func (a *app) gridApproveCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&in.Roles, "role", "client", "`ROLES`: client, server, gateway, contact, or several with commas")
 	cmd.Flags().StringVar(&in.Name, "name", "", "what other members see beside the key")
+	cmd.Flags().StringVar(&in.NodeID, "node-id", "", "`ID` of the Tahoe-LAFS node whose shares the server goes on with")
 	return cmd
 }
 

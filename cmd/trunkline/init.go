@@ -154,6 +154,10 @@ with --read-only it serves them and touches nothing.`,
 				fmt.Fprintf(w, "joined %s as %s\n", got.Grid, got.Roles)
 				fmt.Fprintf(w, "area       %s\n", got.Area)
 				fmt.Fprintf(w, "directory  %s\n", h.Dir)
+				if got.NodeID != "" {
+					fmt.Fprintf(w, "node id    %s\n", got.NodeID)
+					fmt.Fprintf(w, "\nthe grid's manager has to know it: trunkline grid approve %s --role server --node-id %s\n", got.Key, got.NodeID)
+				}
 				if got.Run {
 					fmt.Fprintln(w, "\nnext: trunkline run")
 				} else {

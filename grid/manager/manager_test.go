@@ -184,6 +184,42 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// A server that goes on with somebody's shares keeps that one's id, which is nobody else's.
+func TestSetSeed(t *testing.T) {
+	t.Parallel()
+	m, _, _ := newManager(t)
+	key, other := newKey(t), newKey(t)
+	approve(t, m, key, roster.Server)
+	approve(t, m, other, roster.Server)
+	seed := [20]byte{1, 2, 3}
+	before := current(t, m).Sequence
+	if _, err := m.SetSeed(t.Context(), key, seed); err != nil {
+		t.Fatal(err)
+	}
+	// It outlives a change of roles.
+	approve(t, m, key, roster.Server|roster.Contact)
+	r := current(t, m)
+	if e, ok := r.Find(key); !ok || e.Seed != seed || r.Sequence <= before {
+		t.Errorf("roster %d has %+v", r.Sequence, e)
+	}
+	for name, tt := range map[string]struct {
+		key  caps.PublicKey
+		seed [20]byte
+		want error
+	}{
+		"taken":    {other, seed, manager.ErrArgument},
+		"none":     {other, [20]byte{}, manager.ErrArgument},
+		"stranger": {newKey(t), [20]byte{9}, manager.ErrNoMember},
+	} {
+		if _, err := m.SetSeed(t.Context(), tt.key, tt.seed); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := m.SetSeed(t.Context(), key, seed); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}
+
 func TestApproveAndRevoke(t *testing.T) {
 	t.Parallel()
 	m, _, _ := newManager(t)

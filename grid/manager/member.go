@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,36 @@ func (m *Manager) approve(ctx context.Context, key caps.PublicKey, roles roster.
 		return MemberInfo{}, err
 	}
 	m.cfg.Logger.InfoContext(ctx, "member approved", "peer_id", key.String(), "roles", roles.String())
+	return out.info(), nil
+}
+
+// SetSeed gives a member another seed than its key's: a server that goes on with
+// the shares of a Tahoe node keeps that node's id, from which clients derive what
+// lets them change and keep their shares. Shares that were stored under the old
+// seed can still be read, mutable ones not be changed.
+//
+// Errors: ErrNoMember; ErrArgument for no seed, or another member's.
+func (m *Manager) SetSeed(ctx context.Context, key caps.PublicKey, seed [20]byte) (MemberInfo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.state()
+	if s.member(key) < 0 {
+		return MemberInfo{}, fmt.Errorf("%s: %w", key, ErrNoMember)
+	}
+	if seed == ([20]byte{}) || slices.ContainsFunc(s.Members, func(o member) bool { return o.Key != key && bytes.Equal(o.Seed, seed[:]) }) {
+		return MemberInfo{}, fmt.Errorf("%w: this is no id, or another member's", ErrArgument)
+	}
+	var out member
+	err := m.changeLocked(ctx, func(s *state) error {
+		i := s.member(key)
+		s.Members[i].Seed = seed[:]
+		out = s.Members[i]
+		return nil
+	})
+	if err != nil {
+		return MemberInfo{}, err
+	}
+	m.cfg.Logger.InfoContext(ctx, "member keeps another id", "peer_id", key.String())
 	return out.info(), nil
 }
 

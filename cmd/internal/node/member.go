@@ -119,6 +119,8 @@ type Joined struct {
 	Roles string `json:"roles"`
 	Key   string `json:"key"`
 	Run   bool   `json:"run"` // there is something for `trunkline run` to run
+	// NodeID is that of the Tahoe-LAFS node whose shares a server goes on with: its manager has to be told.
+	NodeID string `json:"node_id,omitempty"`
 }
 
 // Join makes a node directory and redeems a grid manager's ticket for it. A node that both runs and is used by
@@ -158,7 +160,7 @@ func Join(ctx context.Context, h Home, c Config, text string, log *slog.Logger) 
 	if c.Has(RoleClient) {
 		keys = append(keys, clientKeyFile)
 	}
-	out := Joined{Area: t.Area.String(), Roles: t.Roles.String(), Run: c.Daemon()}
+	out := Joined{Area: t.Area.String(), Roles: t.Roles.String(), Run: c.Daemon(), NodeID: c.Storage.NodeID}
 	for _, name := range keys {
 		j, key, err := redeem(ctx, h, c, t, name, log)
 		if err != nil {

@@ -34,6 +34,8 @@ type (
 		Name       string           `json:"name,omitempty"`
 		CreditLine *billing.Credits `json:"credit_line,omitempty"`
 		Deposit    *billing.Credits `json:"deposit,omitempty"`
+		// NodeID is that of the Tahoe-LAFS node whose shares a server goes on with; "grid/approve" takes it.
+		NodeID string `json:"node_id,omitempty"`
 	}
 	// TariffRequest is "grid/tariff"; a nil Terms only asks.
 	TariffRequest struct {
@@ -145,7 +147,15 @@ func (o Ops) manager(m *manager.Manager) {
 		if err != nil {
 			return nil, err
 		}
-		return m.Approve(ctx, key, roles, in.Name)
+		id, err := StorageConfig{NodeID: in.NodeID}.nodeID()
+		if err != nil {
+			return nil, err
+		}
+		info, err := m.Approve(ctx, key, roles, in.Name)
+		if err != nil || in.NodeID == "" {
+			return info, err
+		}
+		return m.SetSeed(ctx, key, id)
 	})
 	o["grid/revoke"] = op(func(ctx context.Context, in MemberRequest) (any, error) {
 		key, err := findMember(m, in.Who)
