@@ -82,6 +82,9 @@ func (e *NotEnoughSharesError) Error() string {
 		}
 	}
 	s := fmt.Sprintf("found %d good shares of the %d needed on %d servers", e.Found, e.Need, e.Asked)
+	if e.Need == 0 { // of a mutable file, whose shares say how many it takes
+		s = fmt.Sprintf("found no good shares on %d servers", e.Asked)
+	}
 	if lied > 0 {
 		s += fmt.Sprintf("; %d shares were corrupt", lied)
 	}
