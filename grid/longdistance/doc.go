@@ -8,6 +8,8 @@
 // and the [Approvals] and [Route] a payer is given.
 //
 // The payer verifies every segment against the hash tree that the verify cap
-// pins, and only then counts it, hands it on, and signs for it. The one number
-// that is ever billed is the payer's last signature. See PROTOCOL.md.
+// pins, or that the key it names has signed, and only then counts it, hands it
+// on, and signs for it. An immutable file comes as its ciphertext ([File]), a
+// version of a mutable one as blocks ([Version]). The one number that is ever
+// billed is the payer's last signature. See PROTOCOL.md.
 package longdistance

@@ -178,7 +178,7 @@ func TestVersionLies(t *testing.T) {
 		return func(f frame) []frame {
 			return change(f, func(m *pb.FromPayee) {
 				b := m.GetBegin()
-				b.Version, b.PublicKey, b.Signature = o.header.Prefix(), o.encoded.PublicKey(), o.encoded.Signature()
+				b.Version, b.PublicKey, b.Signature = o.header.Prefix(), o.publicKey, o.signature
 			})
 		}
 	}

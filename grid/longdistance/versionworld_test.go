@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -18,8 +20,9 @@ import (
 type changeable struct {
 	verify    caps.MutableVerify
 	key       caps.MutableReadKey
-	encoded   *ssk.Encoded
 	header    ssk.Header
+	publicKey []byte
+	signature []byte
 	shares    []*ssk.Share
 	entries   [][][]byte // by share, then segment
 	plaintext []byte
@@ -66,9 +69,8 @@ func newChangeable(t testing.TB, n int, format ssk.Format, seq uint64, size, k, 
 		}
 		entries.Release()
 	}
-	c.encoded, err = e.Finish()
+	encoded, err := e.Finish()
 	must(t, err)
-	c.header = c.encoded.Head().Header
 	kind := caps.KindSDMF
 	if format == ssk.MDMF {
 		kind = caps.KindMDMF
@@ -77,20 +79,19 @@ func newChangeable(t testing.TB, n int, format ssk.Format, seq uint64, size, k, 
 	must(t, err)
 	c.verify, _ = write.MutableVerify()
 	c.key, _ = write.MutableReadKey()
-	for i := range shares {
-		c.shares = append(c.shares, c.share(t, i))
+	for num := range shares {
+		whole := encoded.Front(num)
+		for _, e := range c.entries[num] {
+			whole = append(whole, e...)
+		}
+		c.load(t, num, append(whole, encoded.Back(num)...))
 	}
 	return c
 }
 
-// share reads a share as if it came from a server.
-func (c *changeable) share(t testing.TB, num int) *ssk.Share {
+// load reads a share as if it came from a server.
+func (c *changeable) load(t testing.TB, num int, whole []byte) {
 	t.Helper()
-	whole := c.encoded.Front(num)
-	for _, e := range c.entries[num] {
-		whole = append(whole, e...)
-	}
-	whole = append(whole, c.encoded.Back(num)...)
 	head, err := ssk.ParseHead(whole)
 	must(t, err)
 	cut := func(s ssk.Section) []byte { return whole[s.Offset : s.Offset+s.Length] }
@@ -99,10 +100,35 @@ func (c *changeable) share(t testing.TB, num int) *ssk.Share {
 	nodes := ssk.Nodes(0, cut(head.BlockTree()))
 	s, err := ssk.NewShare(head.Header, num, nodes[0].Hash, chain)
 	must(t, err)
-	for seg, e := range c.entries[num] {
-		must(t, s.Check(seg, e, nodes))
+	var entries [][]byte
+	for seg := range head.Segments() {
+		entries = append(entries, cut(head.Entry(seg)))
+		must(t, s.Check(seg, entries[seg], nodes))
 	}
-	return s
+	c.header, c.publicKey, c.signature = head.Header, cut(head.PublicKey()), cut(head.Signature())
+	c.entries[num] = entries
+	c.shares = append(c.shares, s)
+}
+
+// kept is a version whose every byte is the same in each run: an MDMF file of 100
+// bytes, any 2 of 3 shares of which are enough.
+func kept(t testing.TB) *changeable {
+	t.Helper()
+	text, err := os.ReadFile("testdata/version/cap")
+	must(t, err)
+	read, err := caps.Parse(strings.TrimSpace(string(text)))
+	must(t, err)
+	c := &changeable{entries: make([][][]byte, 3)}
+	c.verify, _ = read.MutableVerify()
+	c.key, _ = read.MutableReadKey()
+	c.plaintext, err = os.ReadFile("testdata/version/plaintext")
+	must(t, err)
+	for num := range c.entries {
+		whole, err := os.ReadFile(fmt.Sprintf("testdata/version/share%d", num))
+		must(t, err)
+		c.load(t, num, whole)
+	}
+	return c
 }
 
 // putVersion puts a version on the shelf.
@@ -133,8 +159,8 @@ type shelvedVersion struct {
 }
 
 func (v *shelvedVersion) Header() ssk.Header { return v.header }
-func (v *shelvedVersion) PublicKey() []byte  { return v.encoded.PublicKey() }
-func (v *shelvedVersion) Signature() []byte  { return v.encoded.Signature() }
+func (v *shelvedVersion) PublicKey() []byte  { return v.publicKey }
+func (v *shelvedVersion) Signature() []byte  { return v.signature }
 
 func (v *shelvedVersion) ReadBlocks(ctx context.Context, first, count int, fn func(longdistance.Blocks) error) error {
 	for seg := first; seg < first+count; seg++ {
