@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -35,8 +36,8 @@ type NodeDir struct {
 // Errors: ErrExists; ErrNode (the URL is not one of this machine's); the disk's.
 func WriteNodeDir(dir string, n NodeDir) error {
 	u, err := url.Parse(n.URL)
-	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return fmt.Errorf("%w: the address of the web API is not http://host:port/", ErrNode)
+	if err != nil || u.Scheme != "http" || u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback() {
+		return fmt.Errorf("%w: the address of the web API is not http://127.0.0.1:port/", ErrNode)
 	}
 	if strings.ContainsAny(n.Nickname+n.Token, "\r\n") {
 		return fmt.Errorf("%w: a name or token of several lines", ErrNode)
