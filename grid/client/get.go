@@ -178,7 +178,7 @@ func (g *get) run(ctx context.Context, read reading, areas []caps.AreaCode) erro
 		return g.away(ctx, read, far)
 	}
 	g.result.Hop = HopLocal
-	err := read.local(ctx, g)
+	err := again(func() error { return read.local(ctx, g) })
 	if err == nil || len(far) == 0 || errors.As(err, new(*hopeless)) || ctx.Err() != nil {
 		return err
 	}
@@ -196,11 +196,27 @@ func (g *get) away(ctx context.Context, read reading, areas []caps.AreaCode) err
 	if c.Home.IsZero() {
 		g.result.Hop = HopContact
 	}
-	route, err := g.client.route(areas)
-	if err != nil {
-		return err
+	return again(func() error {
+		route, err := g.client.route(areas)
+		if err != nil {
+			return err
+		}
+		return read.away(ctx, g, route, longdistance.Request{Areas: areas, MaxCredits: g.maxCredits, Patience: c.Patience})
+	})
+}
+
+// maxMoves is how many versions may be overwritten before one of them could be
+// read.
+const maxMoves = 10
+
+// again does it until a file stands still for long enough.
+func again(do func() error) error {
+	for moves := 1; ; moves++ {
+		err := do()
+		if !errors.As(err, new(*movedError)) || moves == maxMoves {
+			return err
+		}
 	}
-	return read.away(ctx, g, route, longdistance.Request{Areas: areas, MaxCredits: g.maxCredits, Patience: c.Patience})
 }
 
 // route names who may have files of these areas.

@@ -52,6 +52,9 @@ func (v *version) ReadBlocks(ctx context.Context, first, count int, fn func(long
 	if err == nil || refused != nil || ctx.Err() != nil {
 		return err
 	}
+	if v.Moved() {
+		return fmt.Errorf("%w: %w", longdistance.ErrChanged, err)
+	}
 	return kinded(err)
 }
 

@@ -131,7 +131,7 @@ func (f *Files) ReadAll(ctx context.Context, c caps.Cap, limit uint64) ([]byte, 
 		}
 		contents, err := version.all(ctx, key, limit)
 		_ = version.Close()
-		if err == nil || !version.moved() || ctx.Err() != nil {
+		if err == nil || !version.Moved() || ctx.Err() != nil {
 			return contents, version.Header(), err
 		}
 		// It was overwritten while it was being read.
@@ -149,8 +149,9 @@ func (v *Version) all(ctx context.Context, key caps.MutableReadKey, limit uint64
 	return buf.Bytes(), err
 }
 
-// moved reports whether shares of the version were found overwritten.
-func (v *Version) moved() bool {
+// Moved reports whether shares of the version were found overwritten: a read that failed may succeed with the version
+// that is there now.
+func (v *Version) Moved() bool {
 	v.s.mu.Lock()
 	defer v.s.mu.Unlock()
 	return v.s.moved

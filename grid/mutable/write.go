@@ -202,7 +202,7 @@ func (o *operation) contents(ctx context.Context, w *view) (contents []byte, our
 			return contents, false, nil
 		case !errors.Is(err, transfer.ErrNotEnoughShares):
 			return nil, false, err
-		case v.moved():
+		case v.Moved():
 			return nil, false, errConflict
 		}
 		w.s.mu.Lock()
