@@ -137,7 +137,7 @@ func (e *brokenError) Unwrap() []error { return []error{p2p.ErrUnavailable, e.ca
 
 func (s *Server) once(ctx context.Context, q request, read func(*http.Response) error) error {
 	lent := newLentBody(q.parts...)
-	defer lent.Close() // whoever still holds it reads nothing any more
+	defer lent.Close() //nolint:errcheck // it always returns nil; whoever still holds it reads nothing any more
 	h, err := http.NewRequestWithContext(ctx, q.method, "https://"+s.cfg.NURLs[0].Address()+q.path, body(lent))
 	if err != nil {
 		return fmt.Errorf("making the request: %w", err)

@@ -114,7 +114,7 @@ func remake(ctx context.Context, read Config, write UploadConfig, v caps.CHKVeri
 	if err != nil {
 		return UploadResult{}, fmt.Errorf("reading the file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it always returns nil
 	u := newUpload(write, v.Size)
 	u.sealed = true
 	u.src = &crypttext{ctx, f}

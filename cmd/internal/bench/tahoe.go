@@ -110,7 +110,7 @@ func ours(ctx context.Context, c *trunktest.Cluster, name, config string) (base 
 	if err := grid.Client(ctx, home, "client"); err != nil {
 		return "", err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // bound and closed at once
 	if err != nil {
 		return "", err
 	}
