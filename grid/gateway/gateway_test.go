@@ -117,12 +117,18 @@ func TestPolicy(t *testing.T) {
 				Resolver: resolver(func(caps.AreaCode) (area.Info, error) { return info, tt.lookup }),
 			})
 			must(t, err)
-			_, err = g.Open(t.Context(), longdistance.Request{Areas: []caps.AreaCode{code}, Cap: caps.CHKVerify{K: 3, N: 10, Size: 1000}, Length: 1000})
-			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("got %v; want %v that says %q", err, tt.want, tt.says)
-			}
+			_, fixed := g.Open(t.Context(), longdistance.Request{Areas: []caps.AreaCode{code}, Cap: caps.CHKVerify{K: 3, N: 10, Size: 1000}, Length: 1000})
 			if want := tt.want == dialled; (calls > 0) != want { //nolint:errorlint // which row it is
 				t.Errorf("%d were dialled", calls)
+			}
+			_, changing := g.OpenMutable(t.Context(), longdistance.Request{Areas: []caps.AreaCode{code}, Mutable: &longdistance.Wish{}, Length: 1000})
+			if want := tt.want == dialled; (calls > 1) != want { //nolint:errorlint // likewise
+				t.Errorf("%d were dialled with that of a mutable file", calls)
+			}
+			for _, err := range []error{fixed, changing} {
+				if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("got %v; want %v that says %q", err, tt.want, tt.says)
+				}
 			}
 		})
 	}
