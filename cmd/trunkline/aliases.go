@@ -63,7 +63,7 @@ copy of that file: without its cap nobody finds a directory again.`,
 			if err != nil {
 				return err
 			}
-			if err := s.aliases.Add(name, c); err != nil {
+			if err := s.aliases.Add(name, s.far(c)); err != nil {
 				return err
 			}
 			return a.print(map[string]string{"alias": name}, func(w io.Writer) {
@@ -118,7 +118,7 @@ password: give it on standard input or with --cap-file. ALIAS:PATH gives a name 
 				if err != nil {
 					return err
 				}
-				c = n.Cap()
+				c = s.far(n.Cap())
 			}
 			if c.IsZero() {
 				return caps.ErrNoCap

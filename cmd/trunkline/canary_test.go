@@ -67,7 +67,10 @@ func findSecrets(dir string) []string {
 		forms [][]byte
 	}
 	var secrets []secret
-	isCap := func(path string) bool { return strings.HasSuffix(path, ".cap") || strings.HasSuffix(path, ".cap.json") }
+	// What a client keeps of its own lies in private folders: aliases, the database of backups.
+	isCap := func(path string) bool {
+		return strings.HasSuffix(path, ".cap") || strings.HasSuffix(path, ".cap.json") || filepath.Base(filepath.Dir(path)) == "private"
+	}
 	for path, raw := range files {
 		if !isCap(path) {
 			continue
@@ -77,8 +80,7 @@ func findSecrets(dir string) []string {
 			if err != nil {
 				continue // a script's bad cap
 			}
-			if chk, ok := c.CHK(); ok {
-				key := chk.Key().Bytes()
+			for _, key := range keysOf(c) {
 				secrets = append(secrets, secret{path, [][]byte{
 					[]byte(caps.EncodeBase32(key[:])), []byte(hex.EncodeToString(key[:])), key[:],
 				}})
@@ -98,6 +100,20 @@ func findSecrets(dir string) []string {
 		}
 	}
 	return complaints
+}
+
+// keysOf are the keys that a cap holds, and those that follow from them.
+func keysOf(c caps.Cap) (keys [][16]byte) {
+	if chk, ok := c.CHK(); ok {
+		keys = append(keys, chk.Key().Bytes())
+	}
+	if w, ok := c.WriteKey(); ok {
+		keys = append(keys, w.Bytes())
+	}
+	if r, ok := c.MutableReadKey(); ok {
+		keys = append(keys, r.Bytes())
+	}
+	return keys
 }
 
 // readLog reads what all commands of a script wrote to standard error, as a strict reader of prose would, and the

@@ -48,7 +48,8 @@ WHERE the new directory is linked nowhere and its cap is printed.
 				if err != nil {
 					return err
 				}
-				return a.print(map[string]string{"cap": c.Text()}, func(w io.Writer) { fmt.Fprintln(w, c.Text()) })
+				text := s.far(c).Text()
+				return a.print(map[string]string{"cap": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
 			}
 			root, err := s.root(l)
 			if err != nil {

@@ -217,8 +217,8 @@ func (a *app) gridApproveCmd() *cobra.Command {
 	in := node.MemberRequest{}
 	cmd := &cobra.Command{
 		Use: "approve KEY", Short: "Make a key a member, or change its roles", Args: cobra.ExactArgs(1),
-		Long: `Make a key a member, or change its roles. A server that goes on with the shares of a Tahoe-LAFS node keeps that
-node's id, which "join --tahoe-node" prints: with --node-id its clients can go on changing mutable files there.`,
+		Long: `Make a key a member, or change its roles. A server that goes on with the shares of a Tahoe-LAFS node keeps
+that node's id, which "join --tahoe-node" prints: with --node-id, clients can go on changing mutable files.`,
 		Example: "  trunkline grid approve 12D3KooW… --role server --name attic",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Who = args[0]

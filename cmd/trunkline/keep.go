@@ -180,7 +180,7 @@ directory of a real Tahoe-LAFS node is left alone; run it again to bring new ali
 			}
 			return a.print(made, func(w io.Writer) {
 				fmt.Fprintf(w, "wrote %s for %s, with %d aliases\n", made.Dir, made.URL, made.Aliases)
-				fmt.Fprintf(w, "\nnext: trunkline run, and in another shell: tahoe -d %s ls\n", made.Dir)
+				fmt.Fprintf(w, "\nnext: trunkline run, and in another shell: tahoe -d %s list-aliases\n", made.Dir)
 			})
 		},
 	}

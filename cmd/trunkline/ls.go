@@ -39,9 +39,9 @@ type capsShown struct{ caps, readOnly bool }
 func (s *session) shownCap(n tree.Node, show capsShown) string {
 	switch {
 	case show.readOnly:
-		return s.farText(n.ReadCap())
+		return s.far(n.ReadCap()).Text()
 	case show.caps:
-		return s.farText(n.Cap())
+		return s.far(n.Cap()).Text()
 	}
 	return ""
 }
@@ -222,7 +222,7 @@ and repair.`,
 			if c.IsZero() {
 				return at(l, caps.ErrNoCap)
 			}
-			text := s.farText(c)
+			text := s.far(c).Text()
 			return a.print(map[string]string{"cap": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
 		},
 	}

@@ -91,7 +91,7 @@ keep it, and the path. --verify-caps lists what somebody needs who is to check a
 						e.Index = si.String()
 					}
 					if verify {
-						e.Verify = s.farText(c)
+						e.Verify = s.far(c).Text()
 					}
 				}
 				out.Entries = append(out.Entries, e)

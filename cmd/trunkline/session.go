@@ -193,14 +193,14 @@ func parseFormat(text string) (caps.Kind, error) {
 	return caps.KindUnknown, &usageError{err: fmt.Errorf("--format %q: want sdmf or mdmf", text)}
 }
 
-// farText is a cap as others are given it: with the home grid's area, so that it opens from anywhere.
-func (s *session) farText(c caps.Cap) string {
+// far is a cap as others are given it, and as it is kept: with the home grid's area, so that it opens from anywhere.
+func (s *session) far(c caps.Cap) caps.Cap {
 	home := s.tree.Files().Home()
 	if _, literal := c.Literal(); c.IsZero() || c.IsLongDistance() || home.IsZero() || literal {
-		return c.Text()
+		return c
 	}
 	if far, err := c.WithAreas(home); err == nil {
-		return far.Text()
+		return far
 	}
-	return c.Text() // of an unknown kind
+	return c // of an unknown kind
 }

@@ -52,7 +52,7 @@ func (l Location) String() string {
 }
 
 // ErrPath: the path is not one.
-var ErrPath = errors.New("path")
+var ErrPath = errors.New("this path can't be used")
 
 // Options say how Locate reads.
 type Options struct {
