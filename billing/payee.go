@@ -184,6 +184,12 @@ func (p *Payee) LookedUp() {
 	p.change(func() { p.lookups = addCapped(p.lookups, 1) })
 }
 
+// LookupFailed takes back one look-up of LookedUp that came to nothing the payer
+// pays for.
+func (p *Payee) LookupFailed() {
+	p.change(func() { p.lookups = max(subFloor(p.lookups, 1), p.paid.Lookups) })
+}
+
 // Accept takes v, which the payer's key has signed, if it builds on the latest
 // voucher. The window is as before until Persisted. If it cannot be persisted,
 // the payee must stop serving the channel and start anew from what is on disk.

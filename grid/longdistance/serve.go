@@ -60,6 +60,11 @@ func (v *visit) begin(r Request) (file served, first, count int, err error) {
 	if err := v.await(r, 0); err != nil {
 		return nil, 0, 0, err
 	}
+	defer func() {
+		if err != nil && p2p.KindOf(err) != p2p.NotFound {
+			v.unclaim()
+		}
+	}()
 	file, unfit, err := v.open(r)
 	if err != nil {
 		return nil, 0, 0, err
@@ -179,6 +184,19 @@ func (v *visit) claim(n uint64) (verdict billing.Verdict, moved <-chan struct{},
 		meter.Sent(n)
 	}
 	return verdict, d.moved, d.effective(), nil
+}
+
+// unclaim takes back a look-up that ended in neither Begin nor the answer that
+// nobody has the file: the payer does not count it.
+func (v *visit) unclaim() {
+	if v.free {
+		return
+	}
+	d := v.line.debtor
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v.line.meter.LookupFailed()
+	d.stir()
 }
 
 // unsigned says what the payer did not do in time.
