@@ -27,8 +27,9 @@ func vectorsDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("TRUNKLINE_VECTORS")
 	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "vectors", "tahoe")
+		dir = filepath.Join("..", "..", "..", "shared", "vectors")
 	}
+	dir = filepath.Join(dir, "tahoe")
 	if _, err := os.Stat(dir); err != nil {
 		t.Skip("no vectors: set TRUNKLINE_VECTORS to the directory that holds them")
 	}
