@@ -332,7 +332,9 @@ func (o *operation) aim(w *view, p *publication, happy int, all bool) {
 				continue
 			}
 			t.tests[src.num] = src.raw[:min(len(src.raw), length)]
-			t.base = t.base || w.base != nil && src.head.Header == w.base.header
+			if w.base != nil && src.bad == nil && !src.failed && src.head.Header == w.base.header {
+				t.base = append(t.base, src.num)
+			}
 		}
 		switch {
 		case len(t.tests) > 0:

@@ -32,7 +32,7 @@ const (
 type target struct {
 	peer    *peer
 	tests   map[int][]byte // by share number: how the share begins that is there; empty: there is none
-	base    bool           // it holds shares of the version that the new one is made from
+	base    []int          // those that are of the version that the new one is made from
 	outcome outcome
 	err     error
 }
@@ -168,8 +168,8 @@ func (p *publication) doubled() (num int, ok bool) {
 }
 
 // send puts the version on the targets. It begins with one, the first that the others turn to as well: who is beaten there has
-// destroyed nothing. If too few shares of the old version would be left when this is cut off, servers that do not hold it come
-// next, so that either version can always be read.
+// destroyed nothing. Until enough shares are left whatever happens it goes on carefully, so that when this is cut off the old
+// version or the new one can be read.
 //
 // The result is nil if nobody interfered, and errConflict otherwise.
 func (p *publication) send(ctx context.Context, happy int) error {
@@ -177,18 +177,8 @@ func (p *publication) send(ctx context.Context, happy int) error {
 	if err := p.gate(ctx, happy); err != nil {
 		return err
 	}
-	old := make(map[int]bool)
-	for _, t := range p.targets {
-		if t.base {
-			for num := range t.tests {
-				old[num] = true
-			}
-		}
-	}
-	if len(old) > 0 && len(old) < 2*p.header.K-1 {
-		if err := p.round(ctx, hurried, func(t *target) bool { return !t.base }); err != nil {
-			return err
-		}
+	if err := p.careful(ctx); err != nil {
+		return err
 	}
 	for {
 		if err := p.round(ctx, happy, func(*target) bool { return true }); err != nil {
@@ -206,7 +196,8 @@ func (p *publication) send(ctx context.Context, happy int) error {
 }
 
 // gate sends to one target after the other until one has it. Where it is wary it goes on until the writer of the remains cannot
-// reach enough servers any more: should that one be alive, the first server that it has reached shows it.
+// reach enough servers any more: should that one be alive, the first server that it has reached shows it. Servers that the old
+// version cannot spare are passed over as long as there are others.
 func (p *publication) gate(ctx context.Context, happy int) error {
 	if len(p.targets) < 2 {
 		return nil
@@ -215,11 +206,16 @@ func (p *publication) gate(ctx context.Context, happy int) error {
 	if p.wary {
 		wanted = max(1, len(p.targets)-happy+1)
 	}
-	for _, t := range p.targets {
-		if wanted == 0 {
-			break
+	for wanted > 0 {
+		t, safe := p.door()
+		if t == nil {
+			return nil
 		}
-		if len(t.tests) == 0 || t.fresh() {
+		if !safe && p.pending((*target).fresh) {
+			// What has nothing to lose may make it safe.
+			if err := p.round(ctx, hurried, (*target).fresh); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := p.batch(ctx, hurried, []*target{t}); err != nil {
@@ -230,6 +226,26 @@ func (p *publication) gate(ctx context.Context, happy int) error {
 		}
 	}
 	return nil
+}
+
+// door is the first target that holds something of the file, was not sent anything yet, and can be spared by the old version; the
+// first of all, where none can be. nil: there is none.
+func (p *publication) door() (t *target, safe bool) {
+	for _, next := range p.targets {
+		switch {
+		case next.outcome != unsent || len(next.tests) == 0 || next.fresh():
+		case p.spares(next):
+			return next, true
+		case t == nil:
+			t = next
+		}
+	}
+	return t, false
+}
+
+// pending reports whether any target that selects accepts was not sent anything yet.
+func (p *publication) pending(selects func(*target) bool) bool {
+	return slices.ContainsFunc(p.targets, func(t *target) bool { return t.outcome == unsent && selects(t) })
 }
 
 // fresh says that there is nothing of the file on the target.
