@@ -61,7 +61,7 @@ func TestRollback(t *testing.T) {
 	if got, _, err := read(t, alice, write, client.Range{}); !errors.Is(err, mutable.ErrRollback) || len(got) > 0 {
 		t.Errorf("near: %q, %v", got, err)
 	}
-	if got, r, err := read(t, bob, write, client.Range{}); !errors.Is(err, p2p.ErrConflict) || len(got) > 0 || len(r.Failed) != 1 {
+	if got, r, err := read(t, bob, write, client.Range{}); !errors.Is(err, p2p.ErrIntegrity) || len(got) > 0 || len(r.Failed) != 1 {
 		t.Errorf("far: %q, %v, asked %v", got, err, r.Failed)
 	}
 	if got, _, err := read(t, carol, write, client.Range{}); err != nil || string(got) != "first" {

@@ -60,7 +60,7 @@ type Wish struct {
 // Errors about versions.
 var (
 	// ErrOlder says that a payee has an older version than the asker has seen.
-	ErrOlder = fmt.Errorf("an older version than was seen before: %w", p2p.ErrConflict)
+	ErrOlder = fmt.Errorf("an older version than was seen before: %w", p2p.ErrIntegrity)
 	// ErrChanged says that a payee has another version than the one that was
 	// begun with.
 	ErrChanged = fmt.Errorf("the file changed meanwhile: %w", p2p.ErrConflict)

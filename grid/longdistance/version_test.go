@@ -462,7 +462,7 @@ func TestOlderVersion(t *testing.T) {
 		if !bytes.Equal(got, c.plaintext) || h != c.header {
 			t.Error("wrong bytes")
 		}
-		if _, _, err = p.fetchVersion(t.Context(), c, r, stale.offer()); !errors.Is(err, p2p.ErrConflict) {
+		if _, _, err = p.fetchVersion(t.Context(), c, r, stale.offer()); !errors.Is(err, p2p.ErrIntegrity) {
 			t.Errorf("an older version alone: %v", err)
 		}
 		if b, _ := stale.vouched(); b != 0 {
