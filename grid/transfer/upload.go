@@ -77,8 +77,8 @@ type upload struct {
 
 	cancel  context.CancelCauseFunc
 	window  chan struct{} // a token for each segment in flight
-	replays sync.Mutex    // one segment at a time is encoded again
-	scratch []byte        // guarded by replays
+	replays chan struct{} // a token for the one segment that is encoded again
+	scratch []byte        // whose the token is
 
 	tell sync.Mutex // one Progress at a time
 	sent uint64     // bytes of plaintext whose blocks are all sent; guarded by tell
@@ -113,7 +113,10 @@ func prepare(ctx context.Context, cfg UploadConfig, src io.ReaderAt, size uint64
 }
 
 func newUpload(cfg UploadConfig, size uint64) *upload {
-	return &upload{cfg: cfg, size: size, encoded: make(chan struct{}), commit: make(chan struct{})}
+	return &upload{
+		cfg: cfg, size: size,
+		replays: make(chan struct{}, 1), encoded: make(chan struct{}), commit: make(chan struct{}),
+	}
 }
 
 // tokens is the window for segments of which cfg allows so many in memory.

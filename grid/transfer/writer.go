@@ -126,8 +126,8 @@ func (w *shareWriter) replayBlock(ctx context.Context, seg int) error {
 
 // encodeAgain makes one share's block of a segment that was encoded before.
 func (u *upload) encodeAgain(seg, share int) ([]byte, error) {
-	u.replays.Lock()
-	defer u.replays.Unlock()
+	u.replays <- struct{}{} // held while the source is read, which may be far away
+	defer func() { <-u.replays }()
 	g := u.encoder.Geometry()
 	if u.scratch == nil {
 		u.scratch = make([]byte, g.N*g.BlockLen(0))
