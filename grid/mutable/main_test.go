@@ -46,7 +46,7 @@ func newFiles(tb testing.TB, servers []*gridtest.Server, edit func(*mutable.Conf
 	tb.Helper()
 	cfg := mutable.Config{
 		Servers: fleet(servers), LeaseSecret: [32]byte{1},
-		Timeout: 5 * time.Second, Patience: 100 * time.Millisecond, Settle: 200 * time.Millisecond,
+		Timeout: 5 * time.Second, Patience: 2 * time.Second, Settle: 200 * time.Millisecond,
 	}
 	if edit != nil {
 		edit(&cfg)
