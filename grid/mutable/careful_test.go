@@ -57,11 +57,11 @@ func TestCutOff(t *testing.T) {
 				f := newFiles(t, servers, edit)
 				file := create(t, f, ssk.SDMF, []byte("before"))
 				v, write := verifyCap(t, file), func() caps.WriteKey { k, _ := file.WriteKey(); return k }()
-				before, old := slotsOf(servers, v.StorageIndex), map[int][]byte{}
+				before := slotsOf(servers, v.StorageIndex)
 				if _, err := overwrite(f, file, []byte("old")); err != nil {
 					t.Fatal(err)
 				}
-				old = slotsOf(servers, v.StorageIndex)
+				old := slotsOf(servers, v.StorageIndex)
 				permuted := make([]*gridtest.Server, 0, len(servers))
 				for _, s := range transfer.Permute(v.StorageIndex, fleet(servers)()) {
 					permuted = append(permuted, s.(*gridtest.Server))

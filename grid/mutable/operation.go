@@ -19,6 +19,8 @@ const (
 	// beaten waits before it tries again.
 	pollFirst = 20 * time.Millisecond
 	pollMost  = 500 * time.Millisecond
+	// rescueSettles is for how many times Config.Settle servers are waited for where giving up would lose the file.
+	rescueSettles = 20
 	// distrustAfter is how often a server may say that somebody else has written without anything to show for it.
 	distrustAfter = 2
 )
@@ -79,8 +81,8 @@ type view struct {
 //
 // Errors: ErrUnsettled, transfer.NotEnoughSharesError, transfer.UnhappyError if too few servers answer, ctx's error.
 func (o *operation) look(ctx context.Context) (*view, error) {
-	var mark string
-	var since time.Time
+	marks := make(map[caps.PublicKey]string)
+	since, begun := time.Time{}, o.f.cfg.Now()
 	pause := pollFirst
 	for {
 		s := o.f.survey(ctx, o.v)
@@ -97,7 +99,13 @@ func (o *operation) look(ctx context.Context) (*view, error) {
 		s.mu.Unlock()
 		if happy := o.f.cfg.Happy; len(p.answered) < happy {
 			s.end()
-			return nil, &transfer.UnhappyError{Wanted: happy, Servers: len(s.peers), Failed: s.blames()}
+			if o.rescues(p, begun) {
+				if err := o.sleep(ctx, pollMost); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			return nil, &transfer.UnhappyError{Placed: len(p.answered), Wanted: happy, Servers: len(s.peers), Failed: s.blames()}
 		}
 		base, open := o.judge(p)
 		if base != nil && !s.sound(ctx, base) {
@@ -110,11 +118,19 @@ func (o *operation) look(ctx context.Context) (*view, error) {
 			return &view{s, p, base}, ctx.Err()
 		}
 		now := o.f.cfg.Now()
-		if m := p.mark(); m != mark || since.IsZero() {
-			mark, since = m, now
+		if p.moved(marks) || since.IsZero() {
+			since = now
 		}
 		if now.Sub(since) >= o.f.cfg.Settle {
-			if len(p.silent) > 0 && !o.force && o.hidden(p, base) {
+			hidden := len(p.silent) > 0 && !o.force && o.hidden(p, base)
+			if hidden && o.rescues(p, begun) {
+				s.end()
+				if err := o.sleep(ctx, pollMost); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if hidden {
 				s.end()
 				if base == nil {
 					return nil, s.tooFew(p.best())
@@ -163,6 +179,12 @@ func (o *operation) judge(p *picture) (base *version, open bool) {
 		}
 	}
 	return base, open
+}
+
+// rescues reports whether giving up would lose the file: writers have cut each other's versions to pieces, what it held is nowhere
+// but in this operation, and servers that are away may be back in time.
+func (o *operation) rescues(p *picture, begun time.Time) bool {
+	return o.tried && o.last != nil && p.newest() == nil && o.f.cfg.Now().Sub(begun) < rescueSettles*o.f.cfg.Settle
 }
 
 // hidden reports whether a version that would be passed over may be complete together with the servers that did not answer: it

@@ -141,13 +141,16 @@ func (p *picture) mayWin(v *version, happy int) bool {
 	return n >= happy
 }
 
-// mark is what stands where, in a form that can be compared.
-func (p *picture) mark() string {
-	var b []byte
+// moved notes in marks what stands where, and reports whether a server shows anything else than the last time it answered. One that
+// comes and goes does not look like one that is written to.
+func (p *picture) moved(marks map[caps.PublicKey]string) (moved bool) {
 	for _, peer := range p.answered {
-		b = peer.appendMark(b)
+		key, now := peer.server.Key(), string(peer.appendMark(nil))
+		if before, ok := marks[key]; !ok || before != now {
+			marks[key], moved = now, true
+		}
 	}
-	return string(b)
+	return moved
 }
 
 // stands reports whether the server had in p what now shows.
