@@ -158,6 +158,47 @@ func TestNeverAWrongByte(t *testing.T) {
 	}
 }
 
+// In a share of several segments every node of the block hash tree is looked at, whether readers need it or not.
+func TestEveryByteOfTheTree(t *testing.T) {
+	t.Parallel()
+	keys := testKeys(t)
+	shares, x := encode(t, ssk.EncoderConfig{Keys: keys, Format: ssk.MDMF, Seq: 1, K: 3, N: 3}, pattern("tree", 3*131073))
+	v, tree := verifyCap(t, capOf(t, keys, ssk.MDMF)), x.Head().BlockTree()
+	for at := tree.Offset; at < tree.Offset+tree.Length; at++ {
+		bad := flip(shares[2], int(at), 1)
+		if _, err := ssk.VerifyShare(bytes.NewReader(bad), uint64(len(bad)), v, 2); !errors.Is(err, ssk.ErrCorrupt) {
+			t.Fatalf("byte %d of the tree: %v", at-tree.Offset, err)
+		}
+	}
+}
+
+// twoFaced shows the beginning and the tree's root of one share, and all else of another.
+type twoFaced struct {
+	front, rest *bytes.Reader
+	head        ssk.Head
+}
+
+func (r twoFaced) ReadAt(p []byte, off int64) (int, error) {
+	root := r.head.BlockTreeNode(0)
+	if uint64(off) < r.head.Front().Length || uint64(off) == root.Offset && uint64(len(p)) == root.Length {
+		return r.front.ReadAt(p, off)
+	}
+	return r.rest.ReadAt(p, off)
+}
+
+// A server that answers one question with a good share and the next with another's is found out.
+func TestTwoFaces(t *testing.T) {
+	t.Parallel()
+	keys := testKeys(t)
+	cfg := ssk.EncoderConfig{Keys: keys, Format: ssk.MDMF, Seq: 1, K: 3, N: 3}
+	shares, x := encode(t, cfg, pattern("one", 3*131073))
+	others, _ := encode(t, cfg, pattern("two", 3*131073))
+	r := twoFaced{bytes.NewReader(shares[0]), bytes.NewReader(others[0]), x.Head()}
+	if _, err := ssk.VerifyShare(r, uint64(len(shares[0])), verifyCap(t, capOf(t, keys, ssk.MDMF)), 0); !errors.Is(err, ssk.ErrBlock) {
+		t.Errorf("%v", err)
+	}
+}
+
 // Every truncation is refused, and so is what a longer share left behind if it is taken for the share.
 func TestTruncated(t *testing.T) {
 	t.Parallel()

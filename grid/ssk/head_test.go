@@ -67,6 +67,31 @@ func TestHostileHeads(t *testing.T) {
 	}
 }
 
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		h    ssk.Header
+		want error
+	}{
+		"good":              {ssk.Header{Format: ssk.MDMF, K: 3, N: 10, SegmentSize: 3, Length: 10}, nil},
+		"empty":             {ssk.Header{K: 3, N: 10}, nil},
+		"SDMF":              {ssk.Header{K: 3, N: 10, SegmentSize: 12, Length: 10}, nil},
+		"SDMF two segments": {ssk.Header{K: 3, N: 10, SegmentSize: 9, Length: 10}, ssk.ErrGeometry},
+		"format":            {ssk.Header{Format: 2, K: 3, N: 10}, ssk.ErrGeometry},
+		"zero":              {ssk.Header{}, ssk.ErrGeometry},
+		"negative k":        {ssk.Header{K: -1, N: 10}, ssk.ErrGeometry},
+		"n of 256":          {ssk.Header{K: 3, N: 256}, ssk.ErrGeometry},
+		"no segment size":   {ssk.Header{Format: ssk.MDMF, K: 3, N: 10, Length: 10}, ssk.ErrGeometry},
+		"many segments":     {ssk.Header{Format: ssk.MDMF, K: 1, N: 1, SegmentSize: 1, Length: ssk.MaxSegments + 1}, ssk.ErrGeometry},
+		"most segments":     {ssk.Header{Format: ssk.MDMF, K: 1, N: 1, SegmentSize: 1, Length: ssk.MaxSegments}, nil},
+		"segment too large": {ssk.Header{Format: ssk.MDMF, K: 1, N: 1, SegmentSize: ssk.MaxSegment + 1, Length: 1}, ssk.ErrGeometry},
+	} {
+		if err := c.h.Validate(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	base := ssk.Header{Format: ssk.MDMF, Seq: 5, Root: caps.Hash{9}, K: 3, N: 10, SegmentSize: 131073, Length: 10}

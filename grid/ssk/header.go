@@ -2,7 +2,6 @@ package ssk
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -141,17 +140,9 @@ func ParseCheckstring(b []byte) (seq uint64, root caps.Hash, err error) {
 	return binary.BigEndian.Uint64(b[1:]), caps.Hash(b[9:41]), nil
 }
 
-// Compare orders versions as readers do, older ones first: by sequence number, then by root, and for want of anything
-// else by the rest. It is 0 for equal headers alone.
-func (h Header) Compare(o Header) int {
-	if c := cmp.Compare(h.Seq, o.Seq); c != 0 {
-		return c
-	}
-	if c := bytes.Compare(h.Root[:], o.Root[:]); c != 0 {
-		return c
-	}
-	return bytes.Compare(h.Prefix(), o.Prefix())
-}
+// Compare orders versions of one file as readers do, older ones first: by sequence number, then by root, which is the
+// order of their prefixes. It is 0 for equal headers alone.
+func (h Header) Compare(o Header) int { return bytes.Compare(h.Prefix(), o.Prefix()) }
 
 // Validate checks the numbers: share counts, segment size, bounds. It says nothing about the signature.
 //

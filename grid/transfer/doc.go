@@ -38,4 +38,11 @@
 // happiness holds, and named in [UploadResult.Lost]. Nothing is committed
 // before every remaining share is complete, and everything is aborted if
 // happiness cannot be reached.
+//
+// # Check and repair
+//
+// [Check] asks all servers at once which shares they have, and if told so reads
+// every byte of them. [Repair] makes the shares that are missing from the
+// ciphertext, which it reads as any reader does, and places them as [Upload]
+// does: a verify cap is enough, the URI extension block stays, and so the cap.
 package transfer

@@ -31,8 +31,8 @@ type RepairResult struct {
 //
 // Of write, K, N, MaxSegment and Secret are not used; Happy is what the file
 // should come to. What can be placed is placed, also if that is less. A server
-// that has a corrupt share is given no new ones: it cannot take the good one in
-// its place. All shares that are stored are durable when Repair returns.
+// that has a corrupt share, or failed, is given no new ones: the former cannot
+// take the good one in its place. All shares that are stored are durable when Repair returns.
 //
 // Errors: [NotEnoughSharesError] if the file cannot be read, [UnhappyError] if
 // shares were missing and it comes to less than Happy, [ErrInconsistent] if the uploader made it wrong,
@@ -160,8 +160,7 @@ func repairPlacer(read Config, write UploadConfig, si caps.StorageIndex, size ui
 	}
 	for _, t := range p.targets {
 		key := t.server.Key()
-		t.dead = !slices.Contains(h.Responded, key)
-		t.takes = takes[key] && !t.dead && !suspect[key]
+		t.takes = takes[key] && !suspect[key]
 		for num, keys := range h.Good {
 			t.have[num] = slices.Contains(keys, key)
 		}

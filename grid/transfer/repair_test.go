@@ -141,21 +141,27 @@ func spoiled(at map[int]int) map[int]int {
 func TestRepairOntoOtherServers(t *testing.T) {
 	t.Parallel()
 	st := store(t, plaintext(700), 300)
-	old, fresh := st.serve(0, 1, 2, 3), gridtest.New(20)[10:]
-	r, err := transfer.Repair(t.Context(), transfer.Config{Servers: append(all(old), all(fresh)...)},
-		transfer.UploadConfig{Servers: all(fresh), Happy: 7, LeaseSecret: [32]byte{3}}, st.v, transfer.CheckOptions{})
-	if err != nil || r.After.Happiness != 10 {
-		t.Fatalf("%v, happiness %d", err, r.After.Happiness)
-	}
-	for i, s := range old {
-		if n := len(s.Held(st.v.StorageIndex)); n != 1 {
-			t.Errorf("old server %d has %d shares", i, n)
+	for _, asked := range []bool{false, true} {
+		old, fresh := st.serve(0, 1, 2, 3), gridtest.New(20)[10:]
+		read := transfer.Config{Servers: all(old)}
+		if asked {
+			read.Servers = append(read.Servers, all(fresh)...)
 		}
-		if s.Counts().Leases != 1 {
-			t.Errorf("old server %d: the lease was not renewed", i)
+		r, err := transfer.Repair(t.Context(), read,
+			transfer.UploadConfig{Servers: all(fresh), Happy: 7, LeaseSecret: [32]byte{3}}, st.v, transfer.CheckOptions{})
+		if err != nil || r.After.Happiness != 10 {
+			t.Fatalf("%v, happiness %d", err, r.After.Happiness)
 		}
+		for i, s := range old {
+			if n := len(s.Held(st.v.StorageIndex)); n != 1 {
+				t.Errorf("old server %d has %d shares", i, n)
+			}
+			if s.Counts().Leases != 1 {
+				t.Errorf("old server %d: the lease was not renewed", i)
+			}
+		}
+		sameShares(t, append(old, fresh...), st, nil)
 	}
-	sameShares(t, append(old, fresh...), st, nil)
 }
 
 // Without k good shares nothing can be done, and the error says what is there.
