@@ -46,7 +46,7 @@ func (v *visit) begin(r Request) (file served, first, count int, err error) {
 	}
 	switch {
 	case v.free:
-		if err := v.payee.booth.lookup(r.Payer); err != nil {
+		if err := v.payee.booth.lookup(v.ctx, r.Payer); err != nil {
 			return nil, 0, 0, err
 		}
 	case v.line == nil:

@@ -20,7 +20,7 @@ type TollFree struct {
 	BytesPerSecond int64
 	// TotalPerSecond is the rate of all peers together. Default 64 MiB/s.
 	TotalPerSecond int64
-	// LookupsPerSecond is how many requests each peer may make. Default 10.
+	// LookupsPerSecond is how many requests each peer may make; some more wait for their turn. Default 10.
 	LookupsPerSecond float64
 	// MaxPeers is how many peers are remembered. When one more comes, the one
 	// that was quiet the longest is forgotten. Default 4096.
@@ -97,12 +97,30 @@ func (b *tollBooth) peer(key caps.PublicKey) *tollPeer {
 	return p
 }
 
-// lookup says whether the peer may make one more request now.
-func (b *tollBooth) lookup(key caps.PublicKey) error {
-	if !b.peer(key).lookups.AllowN(b.now(), 1) {
+// lookupWait is how long a request too many is held back before it is refused. Who reads a tree of small files one after the other
+// goes at the rate's pace and does not fail.
+const lookupWait = 2 * time.Second
+
+// lookup waits until the peer may make one more request, and refuses it if that would take too long.
+func (b *tollBooth) lookup(ctx context.Context, key caps.PublicKey) error {
+	now := b.now()
+	turn := b.peer(key).lookups.ReserveN(now, 1)
+	wait := turn.DelayFrom(now)
+	if wait > lookupWait {
+		turn.CancelAt(now)
 		return fmt.Errorf("more than %v toll-free requests a second; try again in a moment: %w", b.config.LookupsPerSecond, p2p.ErrBusy)
 	}
-	return nil
+	if wait == 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // send waits until the peer may be sent n more bytes.

@@ -106,19 +106,23 @@ func TestTollFreeRate(t *testing.T) {
 				y = limited(2)
 				quick, small := w.addPayer(nil, stranger), request(c)
 				small.Length = 0
-				served := 0
-				for range 10 {
+				begun = time.Now()
+				for range 10 { // 4 at once, and the others at two a second
 					_, err := quick.fetch(t.Context(), small, y.offer())
-					if err == nil {
-						served++
-					} else if !errors.Is(err, p2p.ErrBusy) {
-						t.Fatal(err)
-					}
+					must(t, err)
 				}
-				if served != 4 {
-					t.Errorf("%d of ten look-ups at once were served", served)
+				if took := time.Since(begun); took < 2900*time.Millisecond || took > 3500*time.Millisecond {
+					t.Errorf("ten look-ups took %v of virtual time", took)
 				}
-				time.Sleep(time.Second)
+
+				y = limited(0.2) // the second one would wait for five seconds
+				quick = w.addPayer(nil, stranger)
+				_, err = quick.fetch(t.Context(), small, y.offer())
+				must(t, err)
+				if _, err = quick.fetch(t.Context(), small, y.offer()); !errors.Is(err, p2p.ErrBusy) {
+					t.Errorf("a look-up too many: %v", err)
+				}
+				time.Sleep(5 * time.Second)
 				_, err = quick.fetch(t.Context(), small, y.offer())
 				must(t, err)
 			})
