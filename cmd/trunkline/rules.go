@@ -154,7 +154,7 @@ var rules = []rule{
 	match(exitIntegrity, "whoever stored this file made it wrong; it can't be read", transfer.ErrInconsistent),
 	match(exitNotFound, "no server of the grid has any share of it; was it stored in another grid?", transfer.ErrNoShares),
 	match(exitTemporary, "the other shares are lost, or on servers that are not on the roster now", transfer.ErrNotEnoughShares),
-	match(exitTemporary, "too few servers took shares; nothing was stored. Try later, or lower client.happy in trunkline.toml", transfer.ErrUnhappy),
+	match(exitTemporary, "too few servers took shares; it is not safely stored. Try later, or lower client.happy in trunkline.toml", transfer.ErrUnhappy),
 	match(exitIntegrity, "", transfer.ErrCorrupt),
 	match(exitFailure, "nothing was stored; put it again", transfer.ErrSourceChanged),
 	match(exitTemporary, "", client.ErrShort),
