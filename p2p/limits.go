@@ -23,8 +23,10 @@ const (
 	mib = 1 << 20
 
 	// One peer's share of the host. Memory is mostly receive windows: up to
-	// 16 MiB a stream where bandwidth × delay asks for it.
-	peerConns   = 8
+	// 16 MiB a stream where bandwidth × delay asks for it. Each command of a
+	// client is a process with connections of its own under the client's one
+	// key, and a shell starts many side by side.
+	peerConns   = 64
 	peerStreams = 1024
 	peerMemory  = 256 * mib
 

@@ -108,7 +108,7 @@ func (a *app) lsCmd() *cobra.Command {
 		Use:     "ls [WHERE | -]",
 		Short:   "List a directory of your grid, or of any other",
 		GroupID: "files",
-		Long: aboutPlaces + `
+		Long: "List what is in a directory, or show one file.\n\n" + aboutPlaces + `
 
 Names that would do something to a terminal, or hold "/", are shown with backslashes; the other
 commands take them so with --escaped. With -l: whether it is a directory, may be read and written, its

@@ -13,6 +13,8 @@ import (
 type progress struct {
 	box *mpb.Progress
 	bar *mpb.Bar
+
+	total uint64
 }
 
 // newProgress starts a bar over total bytes; quiet, or a stderr that is no terminal, gives one that draws nothing.
@@ -20,7 +22,11 @@ func (a *app) newProgress(what string, total uint64) *progress {
 	if a.json || !terminal(a.stderr) || total == 0 {
 		return &progress{}
 	}
-	box := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(48), mpb.WithRefreshRate(120*time.Millisecond))
+	return drawProgress(a.stderr, what, total)
+}
+
+func drawProgress(w io.Writer, what string, total uint64) *progress {
+	box := mpb.New(mpb.WithOutput(w), mpb.WithWidth(48), mpb.WithRefreshRate(120*time.Millisecond))
 	bar := box.New(int64(total), mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
 		mpb.PrependDecorators(decor.Name(what+" ")),
 		mpb.AppendDecorators(
@@ -28,7 +34,7 @@ func (a *app) newProgress(what string, total uint64) *progress {
 			decor.AverageSpeed(decor.SizeB1024(0), "  % .1f"),
 			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}), "   done"),
 		))
-	return &progress{box: box, bar: bar}
+	return &progress{box: box, bar: bar, total: total}
 }
 
 // set moves the bar to done bytes.
@@ -43,7 +49,10 @@ func (p *progress) end(ok bool) {
 	if p.bar == nil {
 		return
 	}
-	if !ok {
+	if ok {
+		// What needed no sending, being there already, was not counted.
+		p.bar.SetCurrent(int64(p.total))
+	} else {
 		p.bar.Abort(true)
 	}
 	p.box.Wait()
