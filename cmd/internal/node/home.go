@@ -28,6 +28,10 @@ import (
 //	area/            area records seen, with their highest sequence numbers
 //	roster/          the grid's newest roster, this node's credential
 //	storage/         shares, as Tahoe-LAFS keeps them
+//	private/         a client's aliases, what it backed up, the web API's token; as in a Tahoe-LAFS node
+//	seen             the newest version seen of each mutable file
+//	node.url         where the web API was last served
+//	agreed.json      for which areas a person agreed to pay on its pages
 //	vouchers.log     what payers signed, before the window was widened
 //	manager/, clearinghouse/   state and books of those roles
 type Home struct{ Dir string }

@@ -21,8 +21,8 @@ import (
 // keptFiles is how many files the web API keeps open, so that the next range of one begins at once.
 const keptFiles = 64
 
-// readyKeys is how many RSA keys the web API keeps ready for new directories.
-const readyKeys = 2
+// readyKeys is how many RSA keys the web API keeps ready for new directories: somebody may make a few in a row.
+const readyKeys = 8
 
 // webStop bounds how long transfers go on when the node ends.
 const webStop = 2 * time.Second
