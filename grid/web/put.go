@@ -20,12 +20,17 @@ const maxCapText = 64 << 10
 // maxPrivateKey is the longest RSA-2048 key as PKCS#8 DER that is taken.
 const maxPrivateKey = 4096
 
-// body takes the body of a request as a file.
+// body begins to take the body of a request as a file.
 func (h *Handler) body(q *http.Request, rec *record) (*upload, error) {
 	if q.ContentLength > 0 {
 		rec.total(uint64(q.ContentLength))
 	}
-	return h.spool.take(q.Context(), q.Body, q.ContentLength, rec.done)
+	return h.spool.begin(q.Context(), q.Body, q.ContentLength, func(n uint64) {
+		rec.done(n)
+		if q.ContentLength >= 0 && n >= uint64(q.ContentLength) {
+			rec.at("storing")
+		}
+	})
 }
 
 // patient reads a body whose client may not be silent for longer than idle.
@@ -57,7 +62,7 @@ func (a args) privateKey() ([]byte, error) {
 	return nil, badRequest("invalid private-key= argument: it must be the base64 of an RSA-2048 key, PKCS#8 DER")
 }
 
-// create stores a new file.
+// create stores a new file. An immutable one may still arrive.
 func (h *Handler) create(q *request, f format, src *upload) (caps.Cap, error) {
 	key, err := q.args.privateKey()
 	if err != nil {
@@ -70,13 +75,17 @@ func (h *Handler) create(q *request, f format, src *upload) (caps.Cap, error) {
 		}
 		return files.PutImmutable(q.Context(), src, src.size)
 	}
+	if err := src.whole(); err != nil {
+		return caps.Cap{}, err
+	}
 	return files.CreateMutable(q.Context(), f.kind, key, func(caps.WriteKey) (io.ReaderAt, uint64, error) {
 		return src, src.size, nil
 	})
 }
 
 // upload takes a request's body and hands it to store, which says what became of
-// it.
+// it. store may be called while the body arrives; what is stored of one that
+// breaks off is an error all the same.
 func (h *Handler) upload(q *request, store func(*upload) (caps.Cap, error)) (c caps.Cap, err error) {
 	rec := h.records.begin(q.args.text("progress"), "upload", caps.Cap{}, 0)
 	defer func() { rec.end(err) }()
@@ -86,11 +95,18 @@ func (h *Handler) upload(q *request, store func(*upload) (caps.Cap, error)) (c c
 	}
 	defer src.Close()
 	rec.total(src.size)
-	rec.at("storing")
-	if c, err = store(src); err == nil {
-		rec.stored(c)
+	if q.ContentLength < 0 {
+		rec.at("storing")
 	}
-	return c, err
+	c, err = store(src)
+	if broke := src.whole(); broke != nil {
+		err = broke
+	}
+	if err != nil {
+		return caps.Cap{}, err
+	}
+	rec.stored(c)
+	return c, nil
 }
 
 // put answers PUT below /uri/CAP.
@@ -235,6 +251,10 @@ func (h *Handler) putContents(w *answer, q *request, n tree.Node) error {
 		return badRequest("PUT to a mutable file: replace or update requested with read-only cap")
 	}
 	c, err := h.upload(q, func(src *upload) (caps.Cap, error) {
+		// All of it first: others who write wait for who writes.
+		if err := src.whole(); err != nil {
+			return caps.Cap{}, err
+		}
 		if ranged {
 			return write, q.tree.Files().WriteAt(q.Context(), write, src, offset, src.size)
 		}

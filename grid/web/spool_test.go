@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,47 @@ func TestSpool(t *testing.T) {
 			u.Close()
 			if left, err := os.ReadDir(s.dir); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// What has arrived of an upload can be read while the rest is on its way; of one
+// that breaks off nothing is read afterwards.
+func TestSpoolWhileItArrives(t *testing.T) {
+	t.Parallel()
+	const half = inMemory + 1
+	first, second := bytes.Repeat([]byte("1"), half), bytes.Repeat([]byte("2"), half)
+	for _, whole := range []bool{true, false} {
+		t.Run(strconv.FormatBool(whole), func(t *testing.T) {
+			t.Parallel()
+			s := &spool{dir: t.TempDir(), max: 2 * half}
+			src, body := io.Pipe()
+			go func() { body.Write(first) }() //nolint:errcheck // the reader sees what is missing
+			u, err := s.begin(t.Context(), src, 2*half, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer u.Close()
+			got := make([]byte, half)
+			if _, err := u.ReadAt(got, 0); err != nil || !bytes.Equal(got, first) {
+				t.Fatalf("the first half, before the second was sent: %v", err)
+			}
+			go func() {
+				if whole {
+					body.Write(second) //nolint:errcheck // as above
+				}
+				body.Close()
+			}()
+			_, err = u.ReadAt(got, half)
+			if !whole {
+				if status(err) != 400 || status(u.whole()) != 400 {
+					t.Errorf("the second half, which never came: %v, %v", err, u.whole())
+				}
+				return
+			}
+			if err != nil || !bytes.Equal(got, second) || u.whole() != nil {
+				t.Errorf("the second half: %v, %v", err, u.whole())
 			}
 		})
 	}

@@ -64,6 +64,16 @@ func (w *World) Count(op string) int {
 	return w.counted[op]
 }
 
+// Stored is how many files there are in all grids, directories' among them; literal ones are nowhere.
+func (w *World) Stored() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, objects := range w.grids {
+		n += len(objects)
+	}
+	return n
+}
+
 // Member is what a member of the grid with that area sees of the world; the zero area is a stranger's, who belongs to no
 // grid, and in whose name files may be stored nevertheless.
 func (w *World) Member(home caps.AreaCode) *Memory { return &Memory{w, home} }
