@@ -106,7 +106,7 @@ func (g *Grid) start(ctx context.Context) error {
 		})
 	}
 	all.Go(func() (err error) {
-		g.Client, err = g.AddClient(ctx, "client")
+		g.Client, err = g.AddClient(ctx, "client", g.options.Needed, g.options.Happy, g.options.Total)
 		return err
 	})
 	if err := all.Wait(); err != nil {
@@ -115,15 +115,14 @@ func (g *Grid) start(ctx context.Context) error {
 	return g.Client.Connected(ctx, len(g.Servers))
 }
 
-// AddClient makes and starts another client.
-func (g *Grid) AddClient(ctx context.Context, name string) (*Node, error) {
-	o := g.options
+// AddClient makes and starts another client, with an encoding of its own.
+func (g *Grid) AddClient(ctx context.Context, name string, needed, happy, total int) (*Node, error) {
 	n, err := g.create(ctx, name, "create-client", "--introducer", g.furl,
-		fmt.Sprintf("--shares-needed=%d", o.Needed), fmt.Sprintf("--shares-happy=%d", o.Happy), fmt.Sprintf("--shares-total=%d", o.Total))
+		fmt.Sprintf("--shares-needed=%d", needed), fmt.Sprintf("--shares-happy=%d", happy), fmt.Sprintf("--shares-total=%d", total))
 	if err != nil {
 		return nil, err
 	}
-	if o.Foolscap {
+	if g.options.Foolscap {
 		path := filepath.Join(n.Dir, "tahoe.cfg")
 		cfg, err := os.ReadFile(path)
 		if err != nil {
