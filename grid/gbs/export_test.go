@@ -1,6 +1,13 @@
 package gbs
 
-import "trunkline/grid/storage"
+import (
+	"io"
+
+	"trunkline/grid/storage"
+)
+
+// NewLentBody is a request's body.
+func NewLentBody(parts ...[]byte) io.ReadCloser { return newLentBody(parts...) }
 
 // DecodeMessages reads b as every message of a server. It says which of them it is.
 func DecodeMessages(b []byte) (set, version, testWrite bool) {

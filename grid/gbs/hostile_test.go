@@ -291,20 +291,34 @@ func TestBreaks(t *testing.T) {
 	}
 }
 
-// The bytes of a write are the caller's again when the call returns, even if the server answers before it took them.
-func TestLent(t *testing.T) {
+// A body is its parts, one after another, until whoever lent it takes it back.
+func TestLentBody(t *testing.T) {
 	t.Parallel()
-	config, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Connection", "close")
-		cborHex("a2 6773756363657373 f5 6464617461 a0")(w, r)
-	})
-	s := dial(t, config)
-	data := make([]byte, 16<<20)
-	for range 5 {
-		_, _ = s.TestWrite(t.Context(), caps.StorageIndex{}, storage.TestWrite{
-			Shares: []storage.ShareChange{{Num: 0, Writes: []storage.Change{{Offset: 0, Data: data}}}},
-		})
-		clear(data) // the race detector sees who else has it
+	parts := [][]byte{[]byte("one"), nil, []byte("and two"), []byte("3")}
+	whole := bytes.Join(parts, nil)
+	for size := 1; size < len(whole)+2; size++ {
+		var got []byte
+		b := gbs.NewLentBody(parts...)
+		for p := make([]byte, size); ; {
+			n, err := b.Read(p)
+			if got = append(got, p[:n]...); errors.Is(err, io.EOF) {
+				break
+			}
+		}
+		if !bytes.Equal(got, whole) {
+			t.Errorf("%d at a time: %q", size, got)
+		}
+		b = gbs.NewLentBody(parts...)
+		p := make([]byte, size)
+		if n, err := b.Read(p); n != min(size, len(whole)) || err != nil {
+			t.Errorf("read %d of %d: %v", n, size, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if n, err := b.Read(p); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("%d bytes were read of what was taken back (%v)", n, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type uploads struct {
 	listed bool
 	break1 bool // the answer to the write that completes the share is lost
 	refuse int  // status of all writes
+	late   int  // writes to the share that was complete
 }
 
 func (u *uploads) complete() bool { return len(u.have) == u.size }
@@ -59,6 +61,7 @@ func (u *uploads) write(w http.ResponseWriter, r *http.Request, body []byte) {
 		return
 	}
 	if u.complete() {
+		u.late++
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -108,32 +111,47 @@ var file = caps.StorageIndex{}
 // Small writes travel together, and the last bytes only with the commit: the server would show the share before.
 func TestWritesGather(t *testing.T) {
 	t.Parallel()
-	u := &uploads{}
-	s, data := begin(t, u, 5<<19)
-	const piece = 100_001
-	for off := 0; off < len(data); off += piece {
-		part := bytes.Clone(data[off:min(off+piece, len(data))])
-		if err := s.Write(t.Context(), file, 1, uint64(off), part); err != nil {
-			t.Fatal(err)
-		}
-		clear(part)
-	}
-	u.mu.Lock()
-	if u.complete() {
-		t.Error("the server has everything before the commit")
-	}
-	u.mu.Unlock()
-	if err := s.Commit(t.Context(), file, 1); err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"0-1048575", "1048576-2097151", "2097152-2621439"}; fmt.Sprint(u.writes) != fmt.Sprint(want) {
-		t.Errorf("writes %v, want %v", u.writes, want)
-	}
-	if !bytes.Equal(u.data, data) {
-		t.Error("the share differs")
-	}
-	if err := s.Write(t.Context(), file, 1, 0, data[:1]); !errors.Is(err, storage.ErrNoUpload) {
-		t.Errorf("a write after the commit: %v", err)
+	for name, test := range map[string]struct {
+		size   int
+		writes []string
+	}{
+		"a short one at the end": {5 << 19, []string{"0-1048575", "1048576-2097151", "2097152-2621439"}},
+		"a full one at the end":  {2 << 20, []string{"0-1048575", "1048576-2097151"}},
+		"one byte":               {1, []string{"0-0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := &uploads{}
+			s, data := begin(t, u, test.size)
+			const piece = 100_001
+			for off := 0; off < len(data); off += piece {
+				part := bytes.Clone(data[off:min(off+piece, len(data))])
+				if err := s.Write(t.Context(), file, 1, uint64(off), part); err != nil {
+					t.Fatal(err)
+				}
+				clear(part)
+			}
+			if err := s.Commit(t.Context(), caps.StorageIndex{1}, 1); !errors.Is(err, storage.ErrNoUpload) {
+				t.Errorf("a commit of another file: %v", err)
+			}
+			u.mu.Lock()
+			if len(u.writes) >= len(test.writes) {
+				t.Errorf("before the commit the server has %v", u.writes)
+			}
+			u.mu.Unlock()
+			if err := s.Commit(t.Context(), file, 1); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(u.writes, test.writes) || u.late > 0 {
+				t.Errorf("writes %v and %d behind them, want %v", u.writes, u.late, test.writes)
+			}
+			if !bytes.Equal(u.data, data) {
+				t.Error("the share differs")
+			}
+			if err := s.Write(t.Context(), file, 1, 0, data[:1]); !errors.Is(err, storage.ErrNoUpload) {
+				t.Errorf("a write after the commit: %v", err)
+			}
+		})
 	}
 }
 
