@@ -141,8 +141,8 @@ func writeBackup(w io.Writer, r backup.Report, dryRun bool) {
 	if dryRun {
 		verb = "would be sent"
 	}
-	fmt.Fprintf(w, "%d files %s (%d bytes), %d are there already\n", r.Files.Sent, verb, r.BytesSent, r.Files.Reused)
-	fmt.Fprintf(w, "%d directories %s, %d are there already\n", r.Directories.Sent, verb, r.Directories.Reused)
+	fmt.Fprintf(w, "files: %d %s (%d bytes), %d there already\n", r.Files.Sent, verb, r.BytesSent, r.Files.Reused)
+	fmt.Fprintf(w, "directories: %d %s, %d there already\n", r.Directories.Sent, verb, r.Directories.Reused)
 	if r.Checked > 0 {
 		fmt.Fprintf(w, "%d were checked and their leases renewed\n", r.Checked)
 	}

@@ -179,7 +179,7 @@ directory of a real Tahoe-LAFS node is left alone; run it again to bring new ali
 				a.warn(fmt.Sprintf("the alias %s is of another grid; the tahoe command takes its cap alone", name))
 			}
 			return a.print(made, func(w io.Writer) {
-				fmt.Fprintf(w, "wrote %s for %s, with %d aliases\n", made.Dir, made.URL, made.Aliases)
+				fmt.Fprintf(w, "wrote %s for %s; aliases: %d\n", made.Dir, made.URL, made.Aliases)
 				fmt.Fprintf(w, "\nnext: trunkline run, and in another shell: tahoe -d %s list-aliases\n", made.Dir)
 			})
 		},

@@ -131,6 +131,9 @@ size in bytes, and since when it is linked there. Caps are passwords and are sho
 			}
 			out := listing{entryInfo: s.entry(l.Name(), n, show)}
 			if n.Type() != tree.TypeDirectory {
+				if out.Name == "" { // a cap by itself
+					out.Name = n.Cap().String()
+				}
 				return a.print(out, func(w io.Writer) { writeEntries(w, []entryInfo{out.entryInfo}, long, show) })
 			}
 			dir, err := s.tree.List(cmd.Context(), n.Cap())

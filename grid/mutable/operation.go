@@ -316,7 +316,7 @@ func (o *operation) publish(ctx context.Context, w *view, c change) (Result, err
 		o.last = c.memory
 	}
 	if p.happiness((*target).hopeful) < happy {
-		return Result{}, p.unhappy(happy) // nothing was sent
+		return Result{}, p.unhappy(happy, (*target).hopeful) // nothing was sent
 	}
 	o.tried = true
 	if err := p.send(ctx, happy); err != nil {
@@ -333,7 +333,7 @@ func (o *operation) publish(ctx context.Context, w *view, c change) (Result, err
 		}
 	}
 	if p.happiness((*target).holds) < happy {
-		return Result{}, p.unhappy(happy)
+		return Result{}, p.unhappy(happy, (*target).holds)
 	}
 	delete(o.own, p.header)
 	o.f.cfg.Seen.Note(o.v.StorageIndex, p.header.Seq, p.header.Root)

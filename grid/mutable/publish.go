@@ -447,9 +447,9 @@ func (p *publication) result(c caps.Cap) Result {
 	return r
 }
 
-// unhappy is the error of a version that too few servers hold.
-func (p *publication) unhappy(happy int) error {
+// unhappy is the error of a version that too few servers hold, or can hold.
+func (p *publication) unhappy(happy int, counts func(*target) bool) error {
 	return &transfer.UnhappyError{
-		Placed: p.happiness((*target).holds), Wanted: happy, Servers: len(p.targets), Failed: p.lost,
+		Placed: p.happiness(counts), Wanted: happy, Servers: len(p.targets), Failed: p.lost,
 	}
 }

@@ -27,13 +27,13 @@ func (h *Handler) linked(w *answer, q *request) error {
 	return h.get(w, q)
 }
 
-// errUnservable says that a cap gives no contents, in Tahoe's words.
+// errUnservable says that a cap gives no contents: in Tahoe's words if its kind is
+// not known, but not if it is a known one, mistyped.
 func errUnservable(t string, why error) error {
-	text := "GET unknown URI type: can only do t=info and t=json, not t=" + printable(t) + ".\nUsing a webapi server that supports a later version of Tahoe may help."
 	if errors.Is(why, caps.ErrMalformed) || errors.Is(why, caps.ErrMustBeReadOnly) || errors.Is(why, caps.ErrMustBeDeepImmutable) {
-		text += "\nThe cap cannot be used: " + why.Error() + "; check that the whole of it was copied."
+		return badRequest("The cap cannot be used: %v; check that the whole of it was copied.", why)
 	}
-	return badRequest("%s", text)
+	return badRequest("GET unknown URI type: can only do t=info and t=json, not t=%s.\nUsing a webapi server that supports a later version of Tahoe may help.", printable(t))
 }
 
 // get answers GET and HEAD.

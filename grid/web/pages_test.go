@@ -67,7 +67,7 @@ func TestBrowsing(t *testing.T) {
 			}
 			p.errors = nil // the status of that page
 			p.paste(w, "  "+root[:20]+"\n "+root[20:]+" ")
-			if at := p.eval("location.href"); strings.Contains(at, "URI") || strings.Contains(at, root[9:20]) {
+			if at := p.eval("location.href"); strings.Contains(at, "URI:") || strings.Contains(at, "URI%3A") || strings.Contains(at, root[9:20]) {
 				t.Errorf("the address is %s", at)
 			}
 			p.named()
