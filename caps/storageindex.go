@@ -47,12 +47,9 @@ func (si *StorageIndex) UnmarshalText(text []byte) error {
 }
 
 // Permutation is the rank of a server for this storage index: servers are asked in
-// ascending order of it. seed is the server's 20-byte peer id.
+// ascending order of it. seed is what the server announces; ours its 20-byte peer id.
 //
 // Source: tahoe-formats 4.10.
-func (si StorageIndex) Permutation(seed [20]byte) [20]byte {
-	var msg [36]byte
-	copy(msg[:], si[:])
-	copy(msg[16:], seed[:])
-	return sha1.Sum(msg[:]) //nolint:gosec // see the import
+func (si StorageIndex) Permutation(seed []byte) [20]byte {
+	return sha1.Sum(append(si[:], seed...)) //nolint:gosec // see the import
 }

@@ -178,7 +178,7 @@ func TestTahoeHashes(t *testing.T) {
 		"bucket_cancel_secret_hash_k32_peer":  bytesOf(caps.BucketCancelSecret(secret, peer)),
 		"merkle_empty_leaf_0":                 bytesOf(caps.TestingOnlyTreePad(0)),
 		"merkle_empty_leaf_10":                bytesOf(caps.TestingOnlyTreePad(10)),
-		"permute_server_hash_k16_peer":        bytesOf(si.Permutation(peer)),
+		"permute_server_hash_k16_peer":        bytesOf(si.Permutation(peer[:])),
 		"backupdb_dirhash_data":               bytesOf(caps.BackupDirectoryHash(data)),
 	}
 	// Hashed over one-byte values, which no exported function takes.

@@ -265,11 +265,7 @@ missing or damaged, 5 if something can't be read now.
 		Example: "  trunkline deep-check docs:\n  trunkline deep-check --verify --repair --add-lease docs:",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := where.locate(a, args)
-			if err != nil {
-				return err
-			}
-			s, err := a.open(cmd, node.ClientOptions{})
+			s, l, err := where.open(a, cmd, args)
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,6 @@ import (
 
 	"trunkline/caps"
 	"trunkline/cmd/internal/names"
-	"trunkline/cmd/internal/node"
 	"trunkline/grid/tree"
 )
 
@@ -116,11 +115,7 @@ size in bytes, and since when it is linked there. Caps are passwords and are sho
 		Example: "  trunkline ls docs:\n  trunkline ls -l docs:letters\n  trunkline ls - < friends.cap\n  trunkline ls --caps --json docs:thesis.pdf",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := where.locate(a, args)
-			if err != nil {
-				return err
-			}
-			s, err := a.open(cmd, node.ClientOptions{})
+			s, l, err := where.open(a, cmd, args)
 			if err != nil {
 				return err
 			}
@@ -202,11 +197,7 @@ and repair.`,
 		Example: "  trunkline cap of docs:thesis.pdf\n  trunkline cap of --read-only docs: > docs.cap",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := where.locate(a, args)
-			if err != nil {
-				return err
-			}
-			s, err := a.open(cmd, node.ClientOptions{})
+			s, l, err := where.open(a, cmd, args)
 			if err != nil {
 				return err
 			}

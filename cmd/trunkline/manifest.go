@@ -10,7 +10,6 @@ import (
 
 	"trunkline/cmd/internal/alias"
 	"trunkline/cmd/internal/names"
-	"trunkline/cmd/internal/node"
 	"trunkline/grid/tree"
 )
 
@@ -68,11 +67,7 @@ keep it, and the path. --verify-caps lists what somebody needs who is to check a
 		Example: "  trunkline manifest docs:\n  trunkline manifest --verify-caps docs: > for-the-caretaker.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := where.locate(a, args)
-			if err != nil {
-				return err
-			}
-			s, err := a.open(cmd, node.ClientOptions{})
+			s, l, err := where.open(a, cmd, args)
 			if err != nil {
 				return err
 			}
@@ -148,11 +143,7 @@ func (a *app) statsCmd() *cobra.Command {
 		Example: "  trunkline stats docs:\n  trunkline stats --json docs:letters",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := where.locate(a, args)
-			if err != nil {
-				return err
-			}
-			s, err := a.open(cmd, node.ClientOptions{})
+			s, l, err := where.open(a, cmd, args)
 			if err != nil {
 				return err
 			}

@@ -81,6 +81,16 @@ type session struct {
 	aliases alias.File
 }
 
+// open opens a session at the place that a command names. The caller closes it.
+func (w *whereFlags) open(a *app, cmd *cobra.Command, args []string) (*session, alias.Location, error) {
+	l, err := w.locate(a, args)
+	if err != nil {
+		return nil, l, err
+	}
+	s, err := a.open(cmd, node.ClientOptions{})
+	return s, l, err
+}
+
 // open opens the client of the home directory. It must be closed.
 func (a *app) open(cmd *cobra.Command, o node.ClientOptions) (*session, error) {
 	h, err := a.home()

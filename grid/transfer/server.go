@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // Tahoe's server permutation is defined with SHA-1; nothing relies on its strength.
 	"sort"
 
 	"trunkline/caps"
@@ -65,7 +64,7 @@ type Server interface {
 func Permute(si caps.StorageIndex, servers []Server) []Server {
 	type place struct {
 		server Server
-		rank   [sha1.Size]byte
+		rank   [20]byte
 	}
 	seen := make(map[caps.PublicKey]bool, len(servers))
 	places := make([]place, 0, len(servers))
@@ -74,7 +73,7 @@ func Permute(si caps.StorageIndex, servers []Server) []Server {
 			continue
 		}
 		seen[s.Key()] = true
-		places = append(places, place{s, sha1.Sum(append(si[:], s.PermutationSeed()...))}) //nolint:gosec // see the import
+		places = append(places, place{s, si.Permutation(s.PermutationSeed())})
 	}
 	sort.SliceStable(places, func(i, j int) bool {
 		return bytes.Compare(places[i].rank[:], places[j].rank[:]) < 0
