@@ -118,11 +118,11 @@ func (s *Server) do(ctx context.Context, q request, read func(*http.Response) er
 		err = once()
 	}
 	if err != nil {
+		if s.ctx.Err() != nil { // ctx, and what dials, may hear of it later or sooner
+			return storage.ErrClosed
+		}
 		if ctx.Err() != nil {
 			err = ctx.Err()
-			if s.ctx.Err() != nil {
-				return storage.ErrClosed
-			}
 		}
 		return fmt.Errorf("%s: %w", q.step, err)
 	}
